@@ -1,0 +1,1 @@
+"""What runs in the background: from messages to facts. Consumers never import each other."""

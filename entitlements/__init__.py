@@ -1,0 +1,1 @@
+"""What Postgres holds of paid cycles, and the answers derived from it."""

@@ -1,0 +1,1 @@
+"""The pure core: periods, invoices, catalog, facts, the decision. No I/O, no clock."""

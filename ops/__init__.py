@@ -1,0 +1,1 @@
+"""What operators use: the command line, the settings, the stack. The only place that reads the environment."""

@@ -1,0 +1,174 @@
+"""
+Bytes to messages and back, with their CloudEvents headers (contract, section 8). Pure.
+
+CloudEvents 1.0, Kafka protocol binding, binary content mode: the value is the data, the attributes are headers named
+`ce_…` in UTF-8. Whatever can't be read raises `InvalidMessage`; nothing else may escape from `decode`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from schemas.topics import EVENTS, OPERATOR_COMMANDS
+
+Headers = list[tuple[str, bytes]]
+
+CATALOG_APPLIED = "entitle.catalog.applied.v1"
+"""`ce_type` of a catalog revision on the operators' topic."""
+
+
+class InvalidMessage(Exception):
+    """A record that no code can read: the text says what is wrong with it. It will never become readable by waiting."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StripeMessage:
+    """A Stripe event as it travels: verified and redacted, otherwise as Stripe sent it."""
+
+    integration: str
+    event: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogApplied:
+    """
+    A numbered catalog revision, in force from a moment on.
+
+    *in_force_from* is None for the first, which holds from the beginning of time; *document* is the catalog's YAML
+    as plain data, without the names of its secrets' values: those never leave the environment.
+    """
+
+    number: int
+    in_force_from: datetime | None
+    applied_by: str
+    document: Mapping[str, Any]
+
+
+Message = StripeMessage | CatalogApplied
+
+
+def encode_stripe(
+    *, integration: str, event: Mapping[str, Any], traceparent: str | None = None
+) -> tuple[bytes, bytes, Headers]:
+    """
+    Key, value and headers of a Stripe event on `billing.events.v1`.
+
+    The key is the object's `customer`, else the payment's id (charge or payment intent), else the object's own id.
+    """
+    headers: Headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event["id"].encode()),
+        ("ce_source", f"/stripe/{integration}".encode()),
+        ("ce_type", event["type"].encode()),
+        ("ce_time", _rfc3339(datetime.fromtimestamp(event["created"], UTC)).encode()),
+        ("ce_integration", integration.encode()),
+        ("ce_apiversion", str(event.get("api_version") or "unknown").encode()),
+        ("ce_mode", b"live" if event.get("livemode") else b"test"),
+        ("content-type", b"application/json"),
+    ]
+    if traceparent is not None:
+        headers.append(("traceparent", traceparent.encode()))
+    return key_of(event["data"]["object"]).encode(), msgspec.json.encode(event), headers
+
+
+def key_of(stripe_object: Mapping[str, Any]) -> str:
+    """What keeps the records of one customer, or failing that of one payment, in one partition."""
+    for name in ("customer", "charge", "payment_intent", "id"):
+        if found := _id(stripe_object.get(name)):
+            return found
+    payment = stripe_object.get("payment")
+    if isinstance(payment, Mapping) and (found := _id(payment.get("payment_intent")) or _id(payment.get("charge"))):
+        return found
+    return ""
+
+
+def encode_catalog(revision: CatalogApplied, *, at: datetime) -> tuple[bytes, bytes, Headers]:
+    """Key, value and headers of a catalog revision on `billing.operator-commands.v1`, published at *at*."""
+    value = {
+        "number": revision.number,
+        "in_force_from": None if revision.in_force_from is None else _rfc3339(revision.in_force_from),
+        "applied_by": revision.applied_by,
+        "document": revision.document,
+    }
+    headers: Headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", f"catalog-{revision.number}".encode()),
+        ("ce_source", b"/entitle/catalog"),
+        ("ce_type", CATALOG_APPLIED.encode()),
+        ("ce_time", _rfc3339(at).encode()),
+        ("content-type", b"application/json"),
+    ]
+    return b"catalog", msgspec.json.encode(value), headers
+
+
+def decode(topic: str, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Message:
+    """
+    The message in a record of *topic*.
+
+    Raises `InvalidMessage` for an empty value, one that is not a JSON object, missing or broken headers, a type or
+    a topic that this version does not know.
+    """
+    if value is None:
+        raise InvalidMessage("the record has no value")
+    attributes = dict(headers)
+    try:
+        body = msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidMessage(f"the value is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise InvalidMessage(f"the value is a JSON {type(body).__name__}, not an object")
+    match topic:
+        case _ if topic == EVENTS:
+            return StripeMessage(integration=_header(attributes, "ce_integration"), event=body)
+        case _ if topic == OPERATOR_COMMANDS:
+            return _operator_command(_header(attributes, "ce_type"), body)
+        case _:
+            raise InvalidMessage(f"nothing is known about messages of topic {topic}")
+
+
+def _operator_command(kind: str, body: dict[str, Any]) -> Message:
+    if kind != CATALOG_APPLIED:
+        raise InvalidMessage(f"ce_type {kind} is not an operator's command that this version knows")
+    number, start, document = body.get("number"), body.get("in_force_from"), body.get("document")
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise InvalidMessage(f"a catalog revision's number must be a whole number from 1 on, not {number!r}")
+    if not isinstance(document, dict):
+        raise InvalidMessage(f"catalog revision {number} has no document")
+    try:
+        in_force_from = None if start is None else datetime.fromisoformat(start).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidMessage(f"catalog revision {number}: in_force_from {start!r} is not a time") from error
+    return CatalogApplied(
+        number=number,
+        in_force_from=in_force_from,
+        applied_by=str(body.get("applied_by") or "unknown"),
+        document=document,
+    )
+
+
+def _header(attributes: Mapping[str, bytes], name: str) -> str:
+    try:
+        value = attributes[name].decode()
+    except KeyError as error:
+        raise InvalidMessage(f"the header {name} is missing") from error
+    except (UnicodeDecodeError, AttributeError) as error:
+        raise InvalidMessage(f"the header {name} is not UTF-8") from error
+    if not value:
+        raise InvalidMessage(f"the header {name} is empty")
+    return value
+
+
+def _id(value: Any) -> str | None:
+    """An id, whether it stands there itself or its object was expanded in its place."""
+    if isinstance(value, Mapping):
+        value = value.get("id")
+    return value if isinstance(value, str) and value else None
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
