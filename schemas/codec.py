@@ -14,16 +14,14 @@ from typing import Any
 
 import msgspec
 
+from schemas.fields import InvalidMessage as InvalidMessage
+from schemas.fields import id_of
 from schemas.topics import EVENTS, OPERATOR_COMMANDS
 
 Headers = list[tuple[str, bytes]]
 
 CATALOG_APPLIED = "entitle.catalog.applied.v1"
 """`ce_type` of a catalog revision on the operators' topic."""
-
-
-class InvalidMessage(Exception):
-    """A record that no code can read: the text says what is wrong with it. It will never become readable by waiting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +56,7 @@ def encode_stripe(
     """
     Key, value and headers of a Stripe event on `billing.events.v1`.
 
-    The key is the object's `customer`, else the payment's id (charge or payment intent), else the object's own id.
+    The key is the object's `customer`, else the payment's id (payment intent or charge), else the object's own id.
     """
     headers: Headers = [
         ("ce_specversion", b"1.0"),
@@ -77,14 +75,20 @@ def encode_stripe(
 
 
 def key_of(stripe_object: Mapping[str, Any]) -> str:
-    """What keeps the records of one customer, or failing that of one payment, in one partition."""
-    for name in ("customer", "charge", "payment_intent", "id"):
-        if found := _id(stripe_object.get(name)):
-            return found
-    payment = stripe_object.get("payment")
-    if isinstance(payment, Mapping) and (found := _id(payment.get("payment_intent")) or _id(payment.get("charge"))):
-        return found
-    return ""
+    """
+    What keeps the records of one customer, or failing that of one payment, in one partition.
+
+    The payment intent comes before the charge: a charge, its refunds and disputes and its invoice payment all name it.
+    """
+    payment = stripe_object.get("payment")  # an invoice payment's, which names no customer
+    named = payment if isinstance(payment, Mapping) else stripe_object
+    return (
+        id_of(stripe_object.get("customer"))
+        or id_of(named.get("payment_intent"))
+        or id_of(named.get("charge"))
+        or id_of(stripe_object.get("id"))
+        or ""
+    )
 
 
 def encode_catalog(revision: CatalogApplied, *, at: datetime) -> tuple[bytes, bytes, Headers]:
@@ -161,13 +165,6 @@ def _header(attributes: Mapping[str, bytes], name: str) -> str:
     if not value:
         raise InvalidMessage(f"the header {name} is empty")
     return value
-
-
-def _id(value: Any) -> str | None:
-    """An id, whether it stands there itself or its object was expanded in its place."""
-    if isinstance(value, Mapping):
-        value = value.get("id")
-    return value if isinstance(value, str) and value else None
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -1,0 +1,119 @@
+"""
+What kind of failure an exception is, and what is said of a record that is set aside. Pure.
+
+Transient: a server is away or busy; waiting cures it. Poison: this record will never be read or stored, and its
+neighbours will. Bug: all else; nothing is committed and the process ends, for guessing costs a customer's access.
+"""
+
+from __future__ import annotations
+
+import traceback
+from enum import StrEnum
+
+import psycopg2
+from kafka.errors import KafkaError
+from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
+
+from entitlements.ledger import Fenced
+from schemas.codec import InvalidMessage
+
+
+class Failure(StrEnum):
+    """The three kinds of failure."""
+
+    TRANSIENT = "transient"
+    POISON = "poison"
+    BUG = "bug"
+
+
+class AnotherLog(Exception):
+    """The offsets in Postgres belong to another log than the one in Kafka; a person has to say which one is meant."""
+
+
+class OffsetOutOfRange(Exception):
+    """Kafka no longer has, or never had, the record that comes next; a person has to say where to go on."""
+
+
+class TooManyDeadLetters(Exception):
+    """So many records in a row could not be read that the program is to blame; nothing of the batch was recorded."""
+
+
+_SQLSTATE_KIND = {
+    "08": Failure.TRANSIENT,  # connection lost
+    "22": Failure.POISON,  # a value that its column can't hold
+    "23": Failure.POISON,  # a constraint says no to this record
+    "40": Failure.TRANSIENT,  # serialization failure, deadlock
+    "53": Failure.TRANSIENT,  # disk full, out of memory, too many connections
+    "54": Failure.POISON,  # over a limit: a key too long for its index (psycopg2 calls it operational)
+    "55": Failure.TRANSIENT,  # a lock is not free
+    "57": Failure.TRANSIENT,  # shut down, starting, statement cancelled
+    "58": Failure.TRANSIENT,  # input/output error outside of the database
+    "25006": Failure.TRANSIENT,  # read-only: a failover is under way
+}
+
+
+def classify(error: BaseException) -> Failure:
+    """
+    The kind of failure that *error* is.
+
+    psycopg2's classes are too coarse to decide by: what is decisive is PostgreSQL's SQLSTATE, where there is one.
+    """
+    match error:
+        case InvalidMessage():
+            return Failure.POISON
+        case Fenced() | NoConnectionFree():
+            return Failure.TRANSIENT
+        case DBAPIError(connection_invalidated=True):
+            return Failure.TRANSIENT
+        case StatementError(orig=BaseException() as cause):
+            return classify(cause)
+        case psycopg2.Error():
+            return _of_database(error)
+        case KafkaError():
+            return Failure.TRANSIENT if error.retriable else Failure.BUG
+        case UnicodeEncodeError():  # half of a surrogate pair: JSON can say it, UTF-8 can't
+            return Failure.POISON
+        case ValueError() if "NUL (0x00)" in str(error):  # psycopg2 refuses it before PostgreSQL sees it
+            return Failure.POISON
+        case _:
+            return Failure.BUG
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether waiting cures it."""
+    return classify(error) is Failure.TRANSIENT
+
+
+def reason(error: BaseException) -> str:
+    """One line for people that says what is wrong, without the record's content: it is logged."""
+    match error:
+        case StatementError(orig=BaseException() as cause):
+            return reason(cause)
+        case psycopg2.Error():
+            said = error.diag.message_primary or str(error)
+        case UnicodeEncodeError():
+            said = error.reason
+        case _:
+            said = str(error)
+    return storable(f"{type(error).__name__}: {said.strip().splitlines()[0] if said.strip() else 'no more is known'}")
+
+
+def detail(error: BaseException) -> str:
+    """Traceback and cause, for the dead letter alone: what the database says quotes the record."""
+    if isinstance(error, StatementError) and error.orig is not None:
+        return storable(str(error.orig))
+    return storable("".join(traceback.format_exception(error)))
+
+
+def storable(text: str) -> str:
+    """*text* as PostgreSQL can hold it: NUL and halves of surrogate pairs are spelled out."""
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def _of_database(error: psycopg2.Error) -> Failure:
+    if error.pgcode is not None:
+        return _SQLSTATE_KIND.get(error.pgcode) or _SQLSTATE_KIND.get(error.pgcode[:2], Failure.BUG)
+    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+        return Failure.TRANSIENT
+    return Failure.POISON if isinstance(error, psycopg2.DataError) else Failure.BUG

@@ -1,0 +1,291 @@
+"""
+The log as the runner sees it: a Kafka consumer whose partitions stand still until they are settled. Edge: Kafka.
+
+kafka-python calls the listener on its I/O thread, the one that sends heartbeats, always while `poll` is waiting for it.
+So the listener pauses and remembers, and nothing else; reading Postgres, seeking and resuming are the runner's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer
+from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from kafka.errors import UnknownTopicOrPartitionError as NoSuchTopic
+from kafka.net.compat import KafkaNetClient
+from kafka.structs import OffsetAndMetadata, TopicPartition
+
+from consumers.failures import AnotherLog
+from schemas.topics import MAX_MESSAGE_BYTES
+
+Partition = tuple[str, int]
+"""Topic and number; equal to kafka-python's TopicPartition."""
+
+CONNECT_MS = 2_000
+ANSWER_MS = 5_000
+METADATA_AGE_MS = 30_000
+COMMIT_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """
+    Where the log is, and how it is read.
+
+    *bootstrap* is a comma-separated list of host:port; *security* holds kafka-python's own `security_protocol`,
+    `sasl_…` and `ssl_…`. After a kill -9 the partitions lie idle for *session_timeout_ms*.
+    """
+
+    bootstrap: str
+    security: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    max_poll_records: int = 500
+    session_timeout_ms: int = 6_000
+    heartbeat_interval_ms: int = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A record of the log; *timestamp* in milliseconds since 1970, the broker's (LogAppendTime), -1 if there is none."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+    @property
+    def next_offset(self) -> int:
+        """What is committed once this record is done with."""
+        return self.offset + 1
+
+    @property
+    def source(self) -> Partition:
+        """The partition it came from."""
+        return self.topic, self.partition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """What Kafka says a partition is: whose log, and which offsets there are, `[beginning, end)`."""
+
+    cluster_id: str
+    topic_id: str
+    beginning: int
+    end: int
+
+
+class Log:
+    """
+    One consumer of *topics*: a member of the group *group_id*, or, without one, the reader of exactly *partitions*.
+
+    Raises a retriable KafkaError while no broker answers.
+    """
+
+    def __init__(
+        self, source: Source, topics: Collection[str], *, group_id: str | None, partitions: Collection[Partition] = ()
+    ) -> None:
+        self._source = source
+        self._unsettled: set[Partition] = set()
+        self._committed_at = 0.0
+        self._topic_ids: dict[str, str] = {}
+        self._consumer = _connected(
+            KafkaConsumer,
+            source,
+            group_id=group_id,
+            enable_auto_commit=False,  # Postgres holds the offsets; Kafka's are for lag tools
+            auto_offset_reset="none",  # never start over by itself
+            isolation_level="read_committed",
+            allow_auto_create_topics=False,
+            max_poll_records=source.max_poll_records,
+            session_timeout_ms=source.session_timeout_ms,
+            heartbeat_interval_ms=source.heartbeat_interval_ms,
+            max_partition_fetch_bytes=2 * MAX_MESSAGE_BYTES,
+            fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
+            metadata_max_age_ms=METADATA_AGE_MS,
+            reconnect_backoff_max_ms=1_000,
+            metrics_enabled=True,  # `answers` reads the age of the last heartbeat from them
+        )
+        if group_id is not None:
+            self._consumer.subscribe(sorted(topics), listener=_Listener(self._consumer, self._unsettled))
+        else:
+            self._consumer.assign([TopicPartition(*partition) for partition in partitions])
+            self.unsettle()
+
+    def poll(self, seconds: float) -> list[Record]:
+        """The next records of settled partitions, at most `max_poll_records`, waiting for the first of them."""
+        try:
+            found = self._consumer.poll(timeout_ms=int(seconds * 1000))
+        except (NoOffsetForPartitionError, OffsetOutOfRangeError) as error:
+            if isinstance(error, OffsetOutOfRangeError):
+                self.unsettle()  # settling says what is wrong, with both sides' figures
+            return []
+        except LogTruncationError as error:
+            raise AnotherLog(f"Kafka has lost records that were already recorded here: {error}") from error
+        if any(self._was_made_anew(topic) for topic in {partition.topic for partition in found}):
+            self.unsettle()
+            return []
+        return [_record(record) for records in found.values() for record in records]
+
+    def assigned(self) -> frozenset[Partition]:
+        """The partitions that are this reader's at the moment."""
+        return frozenset((partition.topic, partition.partition) for partition in self._consumer.assignment())
+
+    def unsettled(self) -> frozenset[Partition]:
+        """The partitions that are assigned and stand still because nobody has said where to go on."""
+        return frozenset(self._unsettled)
+
+    def unsettle(self) -> None:
+        """Stop reading everywhere, until each partition is settled again."""
+        self._consumer.pause(*self._consumer.assignment())
+        self._unsettled.update(self.assigned())
+
+    def settle(self, extents: Mapping[Partition, Extent], next_offsets: Mapping[Partition, int]) -> None:
+        """Go on reading each partition from the offset given."""
+        for (topic, number), offset in next_offsets.items():
+            partition = TopicPartition(topic, number)
+            self._topic_ids[topic] = extents[topic, number].topic_id
+            self._consumer.seek(partition, offset)
+            self._consumer.resume(partition)
+            self._unsettled.discard((topic, number))
+
+    def extents(self, partitions: Collection[Partition]) -> dict[Partition, Extent]:
+        """What Kafka says about *partitions* now, asked afresh. Raises a retriable KafkaError while it is away."""
+        cluster_id, topics = _describe(self._source, {topic for topic, _ in partitions})
+        wanted = [TopicPartition(*partition) for partition in partitions]
+        beginnings = self._consumer.beginning_offsets(wanted, timeout_ms=ANSWER_MS)
+        ends = self._consumer.end_offsets(wanted, timeout_ms=ANSWER_MS)
+        return {
+            (partition.topic, partition.partition): Extent(
+                cluster_id=cluster_id,
+                topic_id=str(topics[partition.topic]["topic_id"]),
+                beginning=beginnings[partition],
+                end=ends[partition],
+            )
+            for partition in wanted
+        }
+
+    def position(self, partition: Partition) -> int:
+        """The offset that would be read next, past what holds no records (a transaction's marker)."""
+        return int(self._consumer.position(TopicPartition(*partition), timeout_ms=ANSWER_MS) or 0)
+
+    def report(self, next_offsets: Mapping[Partition, int], *, now: bool = False) -> bool:
+        """
+        Tell Kafka how far Postgres is, for tools that show lag: at most once a second, and nobody waits or fails for it.
+
+        With *now* (before leaving) it waits for at most a second. Says whether it was sent.
+        """
+        if not now and time.monotonic() - self._committed_at < COMMIT_EVERY_S:
+            return False
+        mine = self.assigned()
+        offsets = {
+            TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)
+            for partition, offset in next_offsets.items()
+            if partition in mine
+        }
+        with contextlib.suppress(KafkaError):
+            if now:
+                self._consumer.commit(offsets, timeout_ms=1_000)
+            else:
+                self._consumer.commit_async(offsets)
+        self._committed_at = time.monotonic()
+        return True
+
+    def answers(self) -> bool:
+        """Whether the group's coordinator has been answering: heartbeats stop while there is none to send them to."""
+        metrics = self._consumer.metrics().get("consumer-coordinator-metrics", {})
+        return bool(metrics.get("last-heartbeat-seconds-ago", 0.0) * 1000 < self._source.session_timeout_ms)
+
+    def close(self) -> None:
+        """Leave the group, so that another instance has the partitions at once, and disconnect."""
+        self._consumer.close(timeout_ms=ANSWER_MS)
+
+    def _was_made_anew(self, topic: str) -> bool:
+        # kafka-python fetches by name, so a topic deleted and made again goes on being read, at an offset that means
+        # something else; its metadata, refreshed on every error and twice a minute, has the new id.
+        found = self._consumer._cluster.topic_id(topic)
+        return found is not None and str(found) != self._topic_ids.get(topic)
+
+
+def ends(source: Source, topics: Iterable[str]) -> dict[Partition, int]:
+    """
+    The end of every partition of *topics* as it is now: where a replay that starts now is done.
+
+    Raises a retriable KafkaError while no broker answers, or a topic is not there.
+    """
+    _, described = _describe(source, set(topics))
+    partitions = [
+        TopicPartition(topic, partition["partition_index"])
+        for topic, description in described.items()
+        for partition in description["partitions"]
+    ]
+    with contextlib.closing(_connected(KafkaConsumer, source, group_id=None)) as consumer:
+        found = consumer.end_offsets(partitions, timeout_ms=ANSWER_MS)
+    return {(partition.topic, partition.partition): offset for partition, offset in found.items()}
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python asks for this class
+    def __init__(self, consumer: KafkaConsumer, unsettled: set[Partition]) -> None:
+        self._consumer = consumer
+        self._unsettled = unsettled
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        self._consumer.pause(*assigned)
+        self._unsettled.clear()
+        self._unsettled.update((partition.topic, partition.partition) for partition in assigned)
+
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        self._unsettled.difference_update((partition.topic, partition.partition) for partition in revoked)
+
+
+def _describe(source: Source, topics: Collection[str]) -> tuple[str, dict[str, dict[str, Any]]]:
+    with contextlib.closing(_connected(KafkaAdminClient, source, request_timeout_ms=ANSWER_MS)) as admin:
+        cluster_id = str(admin.describe_cluster()["cluster_id"])
+        described = {topic["name"]: topic for topic in admin.describe_topics(sorted(topics))}
+    for topic in topics:
+        if topic not in described or described[topic]["error_code"]:
+            raise NoSuchTopic(f"Kafka has no topic {topic}")
+    return cluster_id, described
+
+
+def _connected(make: Callable[..., Any], source: Source, **settings: Any) -> Any:
+    """kafka-python's constructors start a thread before they connect, and leave it running when that fails."""
+    clients: list[KafkaNetClient] = []
+
+    def client(**configuration: Any) -> KafkaNetClient:
+        clients.append(KafkaNetClient(**configuration))
+        return clients[-1]
+
+    try:
+        return make(
+            bootstrap_servers=source.bootstrap.split(","),
+            bootstrap_timeout_ms=CONNECT_MS,
+            kafka_client=client,
+            **source.security,
+            **settings,
+        )
+    except BaseException:
+        for opened in clients:
+            opened.close()
+        raise
+
+
+def _record(found: Any) -> Record:
+    return Record(
+        topic=found.topic,
+        partition=found.partition,
+        offset=found.offset,
+        timestamp=found.timestamp,
+        key=found.key,
+        value=found.value,
+        headers=tuple(found.headers),
+    )
+
+

@@ -1,0 +1,192 @@
+"""
+The facts: what Stripe and the operators have said, append-only, each identified by the digest of what it says. Pure.
+
+A fact is made from the object, never from the delivery: nothing of it depends on an event's id, offset or arrival, and
+every column follows from its digest. Events that say the same thing state the same fact; *stated_at* is the smallest
+`created` among them, which is the one column that is joined (by the smaller) rather than given. So any order and any
+duplication of events leave the same facts (contract, R11).
+
+Snapshots of one invoice that differ state several facts about one line. They are all kept; `invoice.py` joins them when
+asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from schemas.stripe_event import InvoiceStatus
+
+
+class RevocationKind(StrEnum):
+    """Why something that was given is over. Refund, dispute and cancellation (R5, R6, R7) are kinds to come."""
+
+    VOIDED = "voided"
+    MARKED_UNCOLLECTIBLE = "marked_uncollectible"
+    CREDITED = "credited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """
+    A line of a customer's invoice was billed for a cycle or, with *status* paid, paid.
+
+    *status* and the two times are the invoice's, as one snapshot shows them. The plan names are what metadata said:
+    empty where it named none, None where the payload did not carry it. *amount* is in the currency's smallest unit.
+    """
+
+    integration: str
+    customer: str
+    invoice: str
+    line: str
+    status: InvoiceStatus
+    finalized_at: datetime | None
+    paid_at: datetime | None
+    invoice_created: datetime
+    billing_reason: str | None
+    due_date: datetime | None
+    subscription: str | None
+    subscription_item: str | None
+    price: str | None
+    amount: int
+    quantity: Decimal | None
+    period_start: datetime
+    period_end: datetime
+    proration: bool
+    usage_type: str | None
+    line_plan: str
+    price_plan: str | None
+    invoice_plan: str
+    stated_at: datetime
+
+    @property
+    def digest(self) -> bytes:
+        return digest_of(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """
+    What came from a source is over, because of *kind*.
+
+    For an invoice voided or marked uncollectible *at* is that transition's time, as one snapshot gives it. For a credit
+    line (R8) *at* is when its invoice was paid, and the rest says which lines it ends, and from when on.
+    """
+
+    integration: str
+    customer: str
+    kind: RevocationKind
+    invoice: str
+    at: datetime | None
+    line: str | None = None
+    finalized_at: datetime | None = None
+    subscription_item: str | None = None
+    price: str | None = None
+    period_start: datetime | None = None
+    credited_invoice: str | None = None
+    credited_lines: tuple[str, ...] = ()
+    stated_at: datetime
+
+    @property
+    def digest(self) -> bytes:
+        return digest_of(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceSnapshot:
+    """
+    What a person is shown of an invoice: its number, status, amounts and where to pay it; decides nothing.
+
+    Amounts are in the currency's smallest unit.
+    """
+
+    integration: str
+    customer: str
+    invoice: str
+    status: InvoiceStatus
+    number: str | None
+    subscription: str | None
+    currency: str | None
+    total: int | None
+    amount_due: int | None
+    amount_paid: int | None
+    amount_remaining: int | None
+    pay_at: str | None
+    created: datetime
+    due_date: datetime | None
+    lines_complete: bool
+    stated_at: datetime
+
+    @property
+    def digest(self) -> bytes:
+        return digest_of(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """Stripe has named this customer."""
+
+    integration: str
+    customer: str
+
+    @property
+    def digest(self) -> bytes:
+        return digest_of(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogRevision:
+    """An operator applied this catalog. *document* is its canonical JSON; *in_force_from* None is the beginning."""
+
+    number: int
+    in_force_from: datetime | None
+    applied_by: str
+    document: str
+
+    integration: str | None = None
+    customer: str | None = None
+
+    @property
+    def digest(self) -> bytes:
+        return digest_of(self)
+
+
+Fact = Grant | Revocation | InvoiceSnapshot | Customer | CatalogRevision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerFacts:
+    """All that is known of one customer of one integration; *named* is whether Stripe ever named it."""
+
+    named: bool
+    grants: tuple[Grant, ...] = ()
+    revocations: tuple[Revocation, ...] = ()
+    invoices: tuple[InvoiceSnapshot, ...] = ()
+
+
+def digest_of(fact: Fact) -> bytes:
+    """SHA-256 over the kind and every column of a fact but *stated_at*: its identity, 32 bytes."""
+    content = [type(fact).__name__]
+    content += [_plain(getattr(fact, field.name)) for field in fields(fact) if field.name != "stated_at"]
+    return hashlib.sha256(msgspec.json.encode(content)).digest()
+
+
+def canonical_json(document: Any) -> str:
+    """The one JSON text of *document*: sorted keys, no white space."""
+    return msgspec.json.encode(document, order="deterministic").decode()
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime():
+            return int(value.timestamp())
+        case Decimal():
+            return format(value.normalize(), "f")
+        case _:
+            return value

@@ -1,0 +1,249 @@
+"""
+One invoice, joined from everything that is known of it: a lattice, so order does not matter. Pure.
+
+Stripe's statuses are ranked draft < open < uncollectible < paid, void, and nothing leaves paid or void (Stripe's
+documentation, "Status transitions and finalization"). Each status has the smallest time that any snapshot gives it or,
+if none does, the smallest `created` of the events that show it (contract, section 5).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TypeVar
+
+from entitlements.domain.facts import CustomerFacts, Grant, Revocation, RevocationKind, canonical_json
+from entitlements.domain.period import END_OF_TIME, Period
+from schemas.stripe_event import SAYS_NONE, Invoice, InvoiceStatus
+
+Value = TypeVar("Value", bound=str | int | bool | datetime | Decimal | None)
+
+RANK = {
+    InvoiceStatus.DRAFT: 0,
+    InvoiceStatus.OPEN: 1,
+    InvoiceStatus.UNCOLLECTIBLE: 2,
+    InvoiceStatus.VOID: 3,
+    InvoiceStatus.PAID: 4,
+}
+"""Highest counts. Stripe lets paid and void exclude each other; should both ever be seen, paid counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BilledLine:
+    """One line of an invoice, joined over its snapshots. *amount* is in the currency's smallest unit."""
+
+    id: str
+    invoice: str
+    subscription: str | None
+    subscription_item: str | None
+    price: str | None
+    amount: int
+    quantity: Decimal | None
+    period: Period
+    proration: bool
+    usage_type: str | None
+    line_plan: str | None
+    price_plan: str | None
+    invoice_plan: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credit:
+    """A credit line of an invoice (R8), joined over its snapshots: which lines it ends, from when on at the soonest."""
+
+    line: str
+    invoice: str
+    subscription_item: str | None
+    price: str | None
+    period_start: datetime
+    credited: frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceHistory:
+    """An invoice from its finalization on. *moments* holds when it came to each status that it is known to have had."""
+
+    id: str
+    created: datetime | None
+    billing_reason: str | None
+    due_date: datetime | None
+    moments: dict[InvoiceStatus, datetime]
+    lines: tuple[BilledLine, ...]
+    credits: tuple[Credit, ...]
+
+    @property
+    def finalized_at(self) -> datetime:
+        """When it was finalized; where nothing tells, the first moment at which it is known to have been."""
+        return self.moments.get(InvoiceStatus.OPEN) or min(self.moments.values())
+
+    @property
+    def paid_at(self) -> datetime | None:
+        return self.moments.get(InvoiceStatus.PAID)
+
+    @property
+    def uncollectible_at(self) -> datetime | None:
+        return self.moments.get(InvoiceStatus.UNCOLLECTIBLE)
+
+    @property
+    def voided_at(self) -> datetime | None:
+        return self.moments.get(InvoiceStatus.VOID)
+
+    @property
+    def is_contradictory(self) -> bool:
+        """Both paid and void were seen, which Stripe says can't be."""
+        return self.paid_at is not None and self.voided_at is not None
+
+    @property
+    def open_for(self) -> Period:
+        """While its status is `open`."""
+        return Period(
+            self.finalized_at, self._first(InvoiceStatus.UNCOLLECTIBLE, InvoiceStatus.PAID, InvoiceStatus.VOID)
+        )
+
+    @property
+    def owed_for(self) -> Period:
+        """While its status is `open` or `uncollectible`."""
+        return Period(self.finalized_at, self._first(InvoiceStatus.PAID, InvoiceStatus.VOID))
+
+    def status_at(self, moment: datetime) -> InvoiceStatus:
+        """The highest-ranked status whose time is not after *moment*."""
+        reached = [status for status, at in self.moments.items() if at <= moment]
+        return max(reached, key=RANK.__getitem__, default=InvoiceStatus.DRAFT)
+
+    def _first(self, *statuses: InvoiceStatus) -> datetime:
+        return min((self.moments[status] for status in statuses if status in self.moments), default=END_OF_TIME)
+
+
+def moments_shown(invoice: Invoice) -> dict[InvoiceStatus, datetime | None]:
+    """
+    The statuses that a snapshot shows the invoice to have had, each with the time it gives.
+
+    A time counts only for the status shown and those below it: a template may carry a `paid_at` and say `open`.
+    """
+    given = {
+        InvoiceStatus.OPEN: invoice.finalized_at,
+        InvoiceStatus.UNCOLLECTIBLE: invoice.marked_uncollectible_at,
+        InvoiceStatus.PAID: invoice.paid_at if invoice.status is InvoiceStatus.PAID else None,
+        InvoiceStatus.VOID: invoice.voided_at if invoice.status is InvoiceStatus.VOID else None,
+    }
+    return {
+        status: at
+        for status, at in given.items()
+        if status is invoice.status or (at is not None and RANK[status] < RANK[invoice.status])
+    }
+
+
+def histories(facts: CustomerFacts) -> dict[str, InvoiceHistory]:
+    """Every invoice of a customer, joined, by its id."""
+    grants: dict[str, list[Grant]] = defaultdict(list)
+    revocations: dict[str, list[Revocation]] = defaultdict(list)
+    for grant in facts.grants:
+        grants[grant.invoice].append(grant)
+    for revocation in facts.revocations:
+        revocations[revocation.invoice].append(revocation)
+    return {name: _joined(name, grants[name], revocations[name]) for name in sorted(grants.keys() | revocations.keys())}
+
+
+def _joined(name: str, grants: list[Grant], revocations: list[Revocation]) -> InvoiceHistory:
+    lines: dict[str, list[Grant]] = defaultdict(list)
+    credited: dict[str, list[Revocation]] = defaultdict(list)
+    for grant in grants:
+        lines[grant.line].append(grant)
+    for revocation in revocations:
+        if revocation.kind is RevocationKind.CREDITED and revocation.line is not None:
+            credited[revocation.line].append(revocation)
+    return InvoiceHistory(
+        id=name,
+        created=_first_known((grant.stated_at, grant.invoice_created) for grant in grants),
+        billing_reason=_first_known((grant.stated_at, grant.billing_reason) for grant in grants),
+        due_date=first_stated((grant.stated_at, grant.due_date) for grant in grants),
+        moments=_moments(grants, revocations),
+        lines=tuple(_line(said) for _, said in sorted(lines.items())),
+        credits=tuple(_credit(said) for _, said in sorted(credited.items())),
+    )
+
+
+def _moments(grants: list[Grant], revocations: list[Revocation]) -> dict[InvoiceStatus, datetime]:
+    given: dict[InvoiceStatus, list[datetime | None]] = defaultdict(list)
+    shown: dict[InvoiceStatus, list[datetime]] = defaultdict(list)
+    for grant in grants:
+        shown[grant.status].append(grant.stated_at)
+        given[InvoiceStatus.OPEN].append(grant.finalized_at)
+        given[InvoiceStatus.PAID].append(grant.paid_at)
+    for revocation in revocations:
+        status = _STATUS_OF[revocation.kind]
+        shown[status].append(revocation.stated_at)
+        given[status].append(revocation.at)
+        given[InvoiceStatus.OPEN].append(revocation.finalized_at)
+    moments = {}
+    for status in given.keys() | shown.keys():
+        times = [at for at in given[status] if at is not None] or shown[status]
+        if times:
+            moments[status] = min(times)
+    return moments
+
+
+_STATUS_OF = {
+    RevocationKind.VOIDED: InvoiceStatus.VOID,
+    RevocationKind.MARKED_UNCOLLECTIBLE: InvoiceStatus.UNCOLLECTIBLE,
+    RevocationKind.CREDITED: InvoiceStatus.PAID,
+}
+"""The status of its invoice that a revocation shows; a credit line is recorded once its invoice is paid."""
+
+
+def _line(said: list[Grant]) -> BilledLine:
+    one = min(said, key=lambda grant: (grant.stated_at, grant.digest))
+    return BilledLine(
+        id=one.line,
+        invoice=one.invoice,
+        amount=one.amount,
+        period=Period(one.period_start, one.period_end),
+        proration=any(grant.proration for grant in said),
+        quantity=_first_known((grant.stated_at, grant.quantity) for grant in said),
+        subscription=_first_known((grant.stated_at, grant.subscription) for grant in said),
+        subscription_item=_first_known((grant.stated_at, grant.subscription_item) for grant in said),
+        price=_first_known((grant.stated_at, grant.price) for grant in said),
+        usage_type=_first_known((grant.stated_at, grant.usage_type) for grant in said),
+        line_plan=first_stated((grant.stated_at, grant.line_plan or None) for grant in said),
+        price_plan=_first_known((grant.stated_at, grant.price_plan) for grant in said) or None,
+        invoice_plan=first_stated((grant.stated_at, grant.invoice_plan or None) for grant in said),
+    )
+
+
+def _credit(said: list[Revocation]) -> Credit:
+    one = min(said, key=lambda revocation: (revocation.stated_at, revocation.digest))
+    return Credit(
+        line=one.line or SAYS_NONE,
+        invoice=one.invoice,
+        subscription_item=_first_known((each.stated_at, each.subscription_item) for each in said),
+        price=_first_known((each.stated_at, each.price) for each in said),
+        period_start=one.period_start or one.stated_at,
+        credited=frozenset((each.credited_invoice or "", line) for each in said for line in each.credited_lines),
+    )
+
+
+def first_stated(said: Iterable[tuple[datetime, Value]]) -> Value | None:
+    """
+    Of what may change later, the value of the snapshot with the smallest `created`; within one second the value with
+    the smallest canonical JSON (contract, section 5).
+    """
+    ranked = [(stated_at, canonical_json(_comparable(value)), value) for stated_at, value in said]
+    return min(ranked, key=lambda each: each[:2])[2] if ranked else None
+
+
+def _first_known(said: Iterable[tuple[datetime, Value]]) -> Value | None:
+    """The same for what never changes but is not carried by every shape: what is absent says nothing."""
+    return first_stated((stated_at, value) for stated_at, value in said if value is not None)
+
+
+def _comparable(value: str | int | bool | datetime | Decimal | None) -> str | int | bool | None:
+    match value:
+        case datetime():
+            return int(value.timestamp())
+        case Decimal():
+            return str(value)
+        case _:
+            return value

@@ -1,0 +1,281 @@
+"""
+What the consumers did, beside what they found out: next offsets, provenance, dead letters, changes. Edge: Postgres.
+
+Functions take a connection and never commit: they are part of the transaction that records the facts. Which schema
+they write to is the connection's search_path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Connection,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.types import UserDefinedType
+
+from entitlements.tables import metadata
+
+
+class Fenced(Exception):
+    """Another instance has moved this group's offset row since it was read here; read it again and go on from there."""
+
+
+class Outcome(StrEnum):
+    """What became of a record in one consumer group; every record has exactly one."""
+
+    RECORDED = "recorded"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    DEAD_LETTER = "dead_letter"
+
+
+class TransactionId(UserDefinedType[str]):
+    """PostgreSQL's `xid8`, which SQLAlchemy has no type for."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """The type's name in DDL."""
+        return "xid8"
+
+
+def _recorded_at() -> Column[datetime]:
+    return Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now())
+
+
+consumer_offsets = Table(
+    "consumer_offsets",
+    metadata,
+    Column("consumer_group", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("next_offset", BigInteger, nullable=False, comment="the last offset recorded, plus one"),
+    Column("cluster_id", Text, nullable=False, comment="which Kafka: an offset means nothing in another one"),
+    Column("topic_id", Text, nullable=False, comment="which topic of that name: one made anew starts over"),
+    Column(
+        "dead_letters_in_a_row",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="dead letters since the last record that stated a fact; too many stop the consumer, restarts included",
+    ),
+    _recorded_at(),
+    PrimaryKeyConstraint(
+        "consumer_group", "topic", "partition", comment="a group has one place to go on from in each partition"
+    ),
+    CheckConstraint("next_offset >= 0", name="offset", comment="Kafka counts from 0"),
+    CheckConstraint("dead_letters_in_a_row >= 0", name="dead_letters", comment="a count"),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("consumer_group", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("cluster_id", Text, nullable=False),
+    Column("topic_id", Text, nullable=False),
+    Column("reason", Text, nullable=False, comment="one line for people, safe to log"),
+    Column("detail", Text, nullable=False, comment="the traceback or the database's own words"),
+    Column("key", LargeBinary),
+    Column("value", LargeBinary),
+    Column(
+        "headers", JSONB, nullable=False, comment="[[name, base64 of the value or null], ...], in the record's order"
+    ),
+    Column("record_timestamp", DateTime(timezone=True)),
+    _recorded_at(),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint(
+        "consumer_group",
+        "topic",
+        "partition",
+        "offset",
+        "cluster_id",
+        "topic_id",
+        name="record",
+        comment="a record is set aside once in a group, however often it is read",
+    ),
+    CheckConstraint("reason <> ''", name="reason", comment="a dead letter without its cause is half useless"),
+)
+
+provenance = Table(
+    "provenance",
+    metadata,
+    Column("consumer_group", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("integration", Text),
+    Column("event_id", Text),
+    Column("event_type", Text),
+    Column("event_created", DateTime(timezone=True)),
+    Column("object_id", Text),
+    Column("customer", Text),
+    Column("outcome", Text, nullable=False),
+    Column("facts", ARRAY(LargeBinary), nullable=False, comment="digests of the facts that this record states"),
+    Column("record_timestamp", DateTime(timezone=True)),
+    _recorded_at(),
+    PrimaryKeyConstraint(
+        "consumer_group", "topic", "partition", "offset", comment="a record has one outcome in each group that reads it"
+    ),
+    CheckConstraint(
+        f"outcome IN ({', '.join(repr(str(outcome)) for outcome in Outcome)})",
+        name="outcome",
+        comment="every record ends in one of four outcomes",
+    ),
+    Index(None, "integration", "object_id"),
+    Index(None, "integration", "event_id"),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("integration", Text, comment="null where the fact belongs to none, as a catalog revision"),
+    Column("customer", Text, comment="null where it is not known, or where the fact concerns everyone"),
+    Column("consumer_group", Text, nullable=False),
+    Column(
+        "xid",
+        TransactionId(),
+        nullable=False,
+        server_default=func.pg_current_xact_id(),
+        comment="whose commit makes this visible: ids are given before commits, so a reader must wait for older ones",
+    ),
+    _recorded_at(),
+    PrimaryKeyConstraint("id"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """Where a group goes on in one partition of one log: a row of `consumer_offsets`."""
+
+    group: str
+    topic: str
+    partition: int
+    next_offset: int
+    cluster_id: str
+    topic_id: str
+    dead_letters_in_a_row: int = 0
+
+
+_POSITION = (
+    consumer_offsets.c.consumer_group.label("group"),
+    consumer_offsets.c.topic,
+    consumer_offsets.c.partition,
+    consumer_offsets.c.next_offset,
+    consumer_offsets.c.cluster_id,
+    consumer_offsets.c.topic_id,
+    consumer_offsets.c.dead_letters_in_a_row,
+)
+
+_ADVANCE = (
+    update(consumer_offsets)
+    .where(
+        consumer_offsets.c.consumer_group == bindparam("read_group"),
+        consumer_offsets.c.topic == bindparam("read_topic"),
+        consumer_offsets.c.partition == bindparam("read_partition"),
+        consumer_offsets.c.next_offset == bindparam("read_next_offset"),
+        consumer_offsets.c.cluster_id == bindparam("read_cluster_id"),
+        consumer_offsets.c.topic_id == bindparam("read_topic_id"),
+    )
+    .values(
+        next_offset=bindparam("new_next_offset"),
+        dead_letters_in_a_row=bindparam("new_dead_letters"),
+        recorded_at=func.now(),
+    )
+)
+
+
+_LATEST_PROVENANCE = insert(provenance)
+_LATEST_PROVENANCE = _LATEST_PROVENANCE.on_conflict_do_update(
+    constraint=provenance.primary_key,
+    set_={
+        column.name: _LATEST_PROVENANCE.excluded[column.name]
+        for column in provenance.c
+        if column.name not in provenance.primary_key.columns
+    },
+).returning(provenance.c.offset)  # RETURNING lets SQLAlchemy send many rows a statement: three times as fast
+
+
+def positions(connection: Connection, groups: Collection[str] = ()) -> tuple[Position, ...]:
+    """Every position, or those of *groups*, in order of group, topic and partition."""
+    query = select(*_POSITION).order_by(*_POSITION[:3])
+    if groups:
+        query = query.where(consumer_offsets.c.consumer_group.in_(groups))
+    return tuple(Position(**row) for row in connection.execute(query).mappings())
+
+
+def begin(connection: Connection, starts: Sequence[Position]) -> None:
+    """Give each group and partition that has no row yet the place to start from; rows that are there stay."""
+    if starts:
+        rows = [_row(start) for start in starts]
+        connection.execute(insert(consumer_offsets).on_conflict_do_nothing(), rows)
+
+
+def advance(connection: Connection, moves: Iterable[tuple[Position, Position]]) -> None:
+    """
+    Move each row from the position that was read to the new one, all or none.
+
+    Raises `Fenced` where a row no longer holds what was read. Rows are taken in one order, so that two instances that
+    hold the same partitions for a moment wait for one another instead of deadlocking.
+    """
+    for read, new in sorted(moves, key=lambda move: (move[0].group, move[0].topic, move[0].partition)):
+        values = {f"read_{name}": getattr(read, name) for name in Position.__slots__ if name != "dead_letters_in_a_row"}
+        values |= {"new_next_offset": new.next_offset, "new_dead_letters": new.dead_letters_in_a_row}
+        if connection.execute(_ADVANCE, values).rowcount != 1:
+            raise Fenced(
+                f"{read.group} read {read.topic}-{read.partition} from offset {read.next_offset} on, "
+                "but another instance has recorded those records"
+            )
+
+
+def write_dead_letters(connection: Connection, letters: Sequence[Mapping[str, Any]]) -> None:
+    """Set records aside: rows of `dead_letters` by column name. One that is there already stays as it is."""
+    if letters:
+        connection.execute(insert(dead_letters).on_conflict_do_nothing(), letters)
+
+
+def write_provenance(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Note what each record came to: rows of `provenance` by column name; the latest reading of a record counts."""
+    if rows:
+        connection.execute(_LATEST_PROVENANCE, rows)
+
+
+def write_changes(connection: Connection, group: str, customers: Collection[tuple[str | None, str | None]]) -> None:
+    """Note that *group* learned something new about each (integration, customer)."""
+    if customers:
+        ordered = sorted(customers, key=lambda pair: tuple(part or "" for part in pair))
+        rows = [{"consumer_group": group, "integration": of, "customer": customer} for of, customer in ordered]
+        connection.execute(insert(changes), rows)
+
+
+def _row(position: Position) -> dict[str, Any]:
+    row = {name: getattr(position, name) for name in Position.__slots__}
+    row["consumer_group"] = row.pop("group")
+    return row

@@ -1,0 +1,169 @@
+"""
+The tables of facts. Append-only: no row is ever deleted, and only `stated_at` ever changes, to the smaller.
+
+No table names its schema: the connection's `search_path` does, since a rebuild fills another schema than the live one.
+Every constraint carries the sentence that it enforces.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+)
+from sqlalchemy.sql.schema import SchemaItem
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_by_%(column_0_N_name)s",
+        "uq": "%(table_name)s_unique_%(column_0_N_name)s",
+        "ck": "%(table_name)s_%(constraint_name)s",
+        "fk": "%(table_name)s_%(column_0_N_name)s_of_%(referred_table_name)s",
+        "pk": "%(table_name)s_key",
+    }
+)
+
+
+def _digest() -> Column[bytes]:
+    return Column(
+        "digest",
+        LargeBinary,
+        primary_key=True,
+        comment="SHA-256 of what the fact says: every other column but stated_at follows from it",
+    )
+
+
+def _moment(name: str, *, nullable: bool = True, comment: str | None = None) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable, comment=comment)
+
+
+def _stated_at() -> Column[object]:
+    return _moment("stated_at", nullable=False, comment="smallest `created` of the Stripe events that say so")
+
+
+def _whole_digest() -> SchemaItem:
+    return CheckConstraint("octet_length(digest) = 32", name="digest_is_sha256")
+
+
+grants = Table(
+    "grants",
+    metadata,
+    _digest(),
+    Column("integration", Text, nullable=False),
+    Column("customer", Text, nullable=False),
+    Column("invoice", Text, nullable=False),
+    Column("line", Text, nullable=False),
+    Column("status", Text, nullable=False, comment="the invoice's, as the snapshot showed it"),
+    _moment("finalized_at"),
+    _moment("paid_at"),
+    _moment("invoice_created", nullable=False),
+    Column("billing_reason", Text),
+    _moment("due_date"),
+    Column("subscription", Text),
+    Column("subscription_item", Text),
+    Column("price", Text),
+    Column("amount", BigInteger, nullable=False, comment="in the currency's smallest unit"),
+    Column("quantity", Numeric),
+    _moment("period_start", nullable=False),
+    _moment("period_end", nullable=False),
+    Column("proration", Boolean, nullable=False),
+    Column("usage_type", Text, comment="NULL where the payload does not carry the price"),
+    Column("line_plan", Text, nullable=False, comment="the line's metadata entitlement_plan; empty: none"),
+    Column("price_plan", Text, comment="the price's; empty: none; NULL: the payload does not carry the price"),
+    Column("invoice_plan", Text, nullable=False, comment="the invoice's; empty: none"),
+    _stated_at(),
+    _whole_digest(),
+    CheckConstraint("status in ('open', 'uncollectible', 'paid', 'void')", name="not_of_a_draft"),
+    CheckConstraint("paid_at is null or status = 'paid'", name="paid_only_when_paid"),
+    CheckConstraint("amount >= 0", name="not_of_a_credit_line"),
+    Index(None, "integration", "customer"),
+    comment="A line of a customer's invoice was billed or paid for a cycle; a row for each thing snapshots said of it",
+)
+
+revocations = Table(
+    "revocations",
+    metadata,
+    _digest(),
+    Column("integration", Text, nullable=False),
+    Column("customer", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("invoice", Text, nullable=False),
+    _moment("at", comment="when, as the snapshot gives it"),
+    Column("line", Text, comment="the credit line"),
+    _moment("finalized_at"),
+    Column("subscription_item", Text),
+    Column("price", Text),
+    _moment("period_start"),
+    Column("credited_invoice", Text),
+    Column("credited_lines", ARRAY(Text), nullable=False),
+    _stated_at(),
+    _whole_digest(),
+    CheckConstraint("kind in ('voided', 'marked_uncollectible', 'credited')", name="kind_is_known"),
+    CheckConstraint(
+        "(kind = 'credited') = (line is not null and period_start is not null)", name="credit_names_its_line"
+    ),
+    Index(None, "integration", "customer"),
+    comment="From then on, what came from this source is over",
+)
+
+invoices = Table(
+    "invoices",
+    metadata,
+    _digest(),
+    Column("integration", Text, nullable=False),
+    Column("customer", Text, nullable=False),
+    Column("invoice", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("number", Text),
+    Column("subscription", Text),
+    Column("currency", Text),
+    Column("total", BigInteger),
+    Column("amount_due", BigInteger),
+    Column("amount_paid", BigInteger),
+    Column("amount_remaining", BigInteger),
+    Column("pay_at", Text, comment="Stripe's hosted page of the invoice; opens it to whoever has it, so never logged"),
+    _moment("created", nullable=False),
+    _moment("due_date"),
+    Column("lines_complete", Boolean, nullable=False, comment="false: Stripe left lines out of the payload"),
+    _stated_at(),
+    _whole_digest(),
+    CheckConstraint("status in ('open', 'uncollectible', 'paid', 'void')", name="not_a_draft"),
+    Index(None, "integration", "customer"),
+    comment="What a person is shown of an invoice; decides nothing",
+)
+
+customers = Table(
+    "customers",
+    metadata,
+    _digest(),
+    Column("integration", Text, nullable=False),
+    Column("customer", Text, nullable=False),
+    _whole_digest(),
+    Index(None, "integration", "customer", unique=True),
+    comment="Stripe has named this customer",
+)
+
+catalog_revisions = Table(
+    "catalog_revisions",
+    metadata,
+    _digest(),
+    Column("number", Integer, nullable=False),
+    _moment("in_force_from", comment="NULL: from the beginning of time"),
+    Column("applied_by", Text, nullable=False),
+    Column("document", Text, nullable=False, comment="the catalog as canonical JSON"),
+    _whole_digest(),
+    CheckConstraint("number >= 1", name="number_counts_from_one"),
+    Index(None, "number"),
+    comment="The catalogs that operators applied",
+)

@@ -1,0 +1,121 @@
+"""
+Apache Kafka's jars: fetched once per user from Maven Central, checked against what is pinned. An edge: network, files.
+
+`mvn` resolves `kafka-pom.xml` where it is installed, honouring the user's mirrors and proxies. Else `jgo` fetches the
+pinned jars one by one. It is not asked to resolve: for this pom its version 3.2 chose kafka-clients 3.9.1 beside a
+broker 4.3.1. Either way the outcome must be the very files of `kafka-jars.sha256`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ops.server import StackUnavailable
+
+VERSION = "4.3.1"
+POM = Path(__file__).with_name("kafka-pom.xml")
+PINNED = Path(__file__).with_name("kafka-jars.sha256")
+
+Fetch = Callable[[Sequence["Jar"], Path, Callable[[int], None]], None]
+"""Fetches jars into a folder, reporting now and then how many are there."""
+
+
+class FetchFailed(Exception):
+    """One way of fetching the jars did not work; the next may. The text says what that tool said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jar:
+    """A file in Maven's terms, and what it must contain."""
+
+    group: str
+    artifact: str
+    version: str
+    sha256: str
+
+    @property
+    def file(self) -> str:
+        return f"{self.artifact}-{self.version}.jar"
+
+
+def pinned(text: str) -> tuple[Jar, ...]:
+    """The jars listed in *text*, one `SHA-256  group:artifact:version` a line."""
+    jars = []
+    for line in text.splitlines():
+        sha256, coordinates = line.split()
+        group, artifact, version = coordinates.split(":")
+        jars.append(Jar(group=group, artifact=artifact, version=version, sha256=sha256))
+    return tuple(jars)
+
+
+def cache_folder() -> Path:
+    """Where this user's jars are kept; another list of jars is another folder."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(home) if home.startswith("/") else Path.home() / ".cache"  # the XDG specification ignores relative ones
+    return root / "entitle" / f"kafka-{VERSION}-{hashlib.sha256(PINNED.read_bytes()).hexdigest()[:8]}"
+
+
+def cached() -> bool:
+    """Whether all jars are there. They are checked when fetched, not at every start."""
+    folder = cache_folder()
+    return all((folder / jar.file).is_file() for jar in pinned(PINNED.read_text()))
+
+
+def fetchers(java: Path) -> dict[str, Fetch]:
+    """The ways to fetch that this machine has, in the order to try them; mvn is run by *java* if it finds no other."""
+    found: dict[str, Fetch] = {}
+    if mvn := shutil.which("mvn"):
+        found["mvn"] = lambda jars, folder, have: _with_mvn(mvn, java, jars, folder, have)
+    if find_spec("jgo") is not None:
+        found["jgo"] = _with_jgo
+    return found
+
+
+def class_path(java: Path, say: Callable[[str], None]) -> str:
+    """
+    The class path of the broker, fetching what is missing.
+
+    Raises `StackUnavailable` if it can't be fetched, or is not what was pinned.
+    """
+    folder = cache_folder()
+    jars = pinned(PINNED.read_text())
+    if not cached():
+        _fetch(jars, folder, fetchers(java), say)
+    return os.pathsep.join(str(folder / jar.file) for jar in jars)
+
+
+def _fetch(jars: Sequence[Jar], folder: Path, ways: dict[str, Fetch], say: Callable[[str], None]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    reasons = []
+    for tool, fetch in ways.items():
+        say(f"fetching Apache Kafka {VERSION} ({len(jars)} jars, 44 MB, this once) with {tool} into {folder}")
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetching-") as staging:
+            try:
+                with _progress(len(jars)) as (_, have):
+                    fetch(jars, Path(staging), have)
+                _check(jars, Path(staging), tool)
+            except FetchFailed as error:
+                reasons.append(f"{tool}: {error}")
+                continue
+            # Kafka may be running from here for someone else: files are replaced one by one, never taken away.
+            folder.mkdir(exist_ok=True)
+            for jar in jars:
+                (Path(staging) / jar.file).replace(folder / jar.file)
+            return
+    raise StackUnavailable(
+        f"Apache Kafka {VERSION} could not be fetched from Maven Central.\n"
+        + "".join(f"  {reason}\n" for reason in reasons)
+        + "Check the network and, for mvn, the proxy or mirror in its settings.xml; or set ENTITLE_KAFKA to a Kafka you have."
+    )
