@@ -6,24 +6,19 @@ Every record ends, in every group that reads it, in one of four outcomes: record
 
 from __future__ import annotations
 
-import base64
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from consumers.failures import Failure, TooManyDeadLetters, classify, detail, reason
-from consumers.log import Partition, Record
+from consumers import provenance
+from consumers.failures import Failure, TooManyDeadLetters, classify, reason
+from consumers.record import Partition, Record
 from entitlements import ledger
 from entitlements.ledger import Outcome, Position
-from schemas.codec import CATALOG_APPLIED, CatalogApplied, InvalidMessage, Message, StripeMessage, decode
-
-LONGEST_ID = 500
-"""Characters of an id that provenance keeps; Stripe's end at 255, and an index takes no more than 2,700 bytes."""
+from schemas.codec import InvalidMessage, Message
 
 
 class Fact(Protocol):
@@ -42,8 +37,11 @@ class Fact(Protocol):
         """Whom it concerns; None where that is not known or it concerns everyone."""
 
 
+F = TypeVar("F", bound=Fact)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class Group(Generic[F]):
     """
     A consumer group: what it reads, how it decides, how its facts are written.
 
@@ -54,8 +52,8 @@ class Group:
 
     name: str
     topics: tuple[str, ...]
-    decide: Callable[[Message], Sequence[Any]]
-    record: Callable[[Connection, Sequence[Any]], Collection[bytes]]
+    decide: Callable[[Message], Sequence[F]]
+    record: Callable[[Connection, Sequence[F]], Collection[bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,83 +68,164 @@ class Verdict:
 
 
 Positions = Mapping[tuple[str, Partition], Position]
+"""Where each group goes on in each partition, by the group's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """A batch that is committed: where each group goes on, and what the records came to."""
+    """A batch that is committed: where each group goes on, and what became of the records, in their order."""
 
     positions: Positions
     verdicts: Mapping[str, Sequence[Verdict]]
 
-    def outcomes(self, group: str) -> Counter[Outcome]:
-        """How many of the group's records ended in which outcome."""
-        return Counter(verdict.outcome for verdict in self.verdicts[group])
-
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
+Decode = Callable[[str, bytes | None, Iterable[tuple[str, bytes]]], Message]
 
 
 def take(
-    transaction: Transaction, groups: Sequence[Group], records: Sequence[Record], positions: Positions, limit: int
+    transaction: Transaction,
+    decode: Decode,
+    groups: Sequence[Group[Any]],
+    records: Sequence[Record],
+    positions: Positions,
+    limit: int,
 ) -> Taken:
     """
-    Record *records* in every group that has not recorded them yet, and move the groups' positions, all or nothing.
+    Record *records* in every group that has not done so yet, and move the groups' positions, all or nothing.
 
     Where the database refuses something that may be one record's fault, the batch is done again record by record, and
     the guilty ones alone are set aside. Raises `Fenced` where another instance was faster, `TooManyDeadLetters` where
-    more than *limit* in a row of one partition would be, and whatever is transient or a bug as it comes.
+    more than *limit* in a row of one partition would be set aside, and what is transient or a bug as it comes.
     """
-    verdicts = {group.name: _decide(group, records, positions) for group in groups}
+    read = [(record, _read(decode, record)) for record in records]
+    decided = {
+        group.name: [
+            _verdict(group, record, message)
+            for record, message in read
+            if (position := positions.get((group.name, record.source))) and record.offset >= position.next_offset
+        ]
+        for group in groups
+    }
     try:
         with transaction() as connection:
-            return _write(connection, groups, verdicts, positions, limit, _record_together)
+            return _write(connection, groups, decided, positions, limit, _record_together)
     except Exception as error:
         if classify(error) is not Failure.POISON:
             raise
     with transaction() as connection:
-        return _write(connection, groups, verdicts, positions, limit, _record_one_by_one)
+        return _write(connection, groups, decided, positions, limit, _record_one_by_one)
 
 
-def _decide(group: Group, records: Sequence[Record], positions: Positions) -> list[Verdict]:
-    return [
-        _verdict(group, record)
-        for record in records
-        if (position := positions.get((group.name, record.source))) and record.offset >= position.next_offset
-    ]
-
-
-def _verdict(group: Group, record: Record) -> Verdict:
-    message = None
+def _read(decode: Decode, record: Record) -> Message | InvalidMessage:
     try:
-        message = decode(record.topic, record.value, record.headers)
+        return decode(record.topic, record.value, record.headers)
+    except InvalidMessage as error:
+        return error
+
+
+def _verdict(group: Group[Any], record: Record, message: Message | InvalidMessage) -> Verdict:
+    if isinstance(message, InvalidMessage):
+        return Verdict(record=record, message=None, facts=(), outcome=Outcome.DEAD_LETTER, error=message)
+    try:
         facts = tuple(group.decide(message))
     except InvalidMessage as error:
         return Verdict(record=record, message=message, facts=(), outcome=Outcome.DEAD_LETTER, error=error)
     return Verdict(record=record, message=message, facts=facts, outcome=Outcome.DUPLICATE if facts else Outcome.IGNORED)
 
 
-Recording = Callable[[Connection, Group, Sequence[Verdict]], tuple[list[Verdict], set[bytes]]]
+Recording = Callable[[Connection, Group[Any], Sequence[Verdict]], tuple[list[Verdict], set[bytes]]]
 
 
 def _write(
     connection: Connection,
-    groups: Sequence[Group],
+    groups: Sequence[Group[Any]],
     decided: Mapping[str, Sequence[Verdict]],
     positions: Positions,
     limit: int,
     recording: Recording,
 ) -> Taken:
-    final: dict[str, Sequence[Verdict]] = {}
-    moved: dict[tuple[str, Partition], Position] = {}
+    verdicts: dict[str, Sequence[Verdict]] = {}
+    moves: dict[tuple[str, Partition], Position] = {}
     for group in groups:
-        verdicts, new = recording(connection, group, decided[group.name])
-        moves = _moves(group, verdicts, positions, limit)
-        ledger.write_dead_letters(connection, [_dead_letter(row, moves) for row in _dead(group, verdicts)])
-        ledger.write_provenance(connection, [_provenance(group, verdict) for verdict in verdicts])
-        concerned = {(fact.integration, fact.customer) for verdict in verdicts for fact in verdict.facts if fact.digest in new}
-        ledger.write_changes(connection, group.name, concerned)
-        final[group.name] = verdicts
-        moved |= moves
-    ledger.advance(connection, [(positions[key], new_position) for key, new_position in moved.items()])
-    return Taken(positions={**positions, **moved}, verdicts=final)
+        verdicts[group.name], new = recording(connection, group, decided[group.name])
+        moves |= _moves(group.name, verdicts[group.name], positions, limit)
+        letters = [
+            provenance.dead_letter(positions[group.name, verdict.record.source], verdict.record, verdict.error)
+            for verdict in verdicts[group.name]
+            if verdict.error is not None
+        ]
+        ledger.write_dead_letters(connection, letters)
+        ledger.write_provenance(
+            connection,
+            [
+                provenance.row(group.name, of.record, of.message, of.outcome, (fact.digest for fact in of.facts))
+                for of in verdicts[group.name]
+            ],
+        )
+        facts = (fact for verdict in verdicts[group.name] for fact in verdict.facts)
+        ledger.write_changes(
+            connection, group.name, {(fact.integration, fact.customer) for fact in facts if fact.digest in new}
+        )
+    ledger.advance(connection, ((positions[key], moved) for key, moved in moves.items()))
+    return Taken(positions={**positions, **moves}, verdicts=verdicts)
+
+
+def _record_together(
+    connection: Connection, group: Group[Any], verdicts: Sequence[Verdict]
+) -> tuple[list[Verdict], set[bytes]]:
+    facts = [fact for verdict in verdicts for fact in verdict.facts]
+    new = set(group.record(connection, facts)) if facts else set()
+    unclaimed = set(new)
+    final = []
+    for verdict in verdicts:
+        # The first record of a batch that states a new fact has recorded it: as if records came one at a time.
+        claimed = unclaimed.intersection(fact.digest for fact in verdict.facts)
+        unclaimed -= claimed
+        final.append(replace(verdict, outcome=Outcome.RECORDED) if claimed else verdict)
+    return final, new
+
+
+def _record_one_by_one(
+    connection: Connection, group: Group[Any], verdicts: Sequence[Verdict]
+) -> tuple[list[Verdict], set[bytes]]:
+    final: list[Verdict] = []
+    new: set[bytes] = set()
+    for verdict in verdicts:
+        if not verdict.facts:
+            final.append(verdict)
+            continue
+        try:
+            with connection.begin_nested():
+                [recorded], its_new = _record_together(connection, group, [verdict])
+        except Exception as error:
+            if classify(error) is not Failure.POISON:
+                raise
+            final.append(replace(verdict, facts=(), outcome=Outcome.DEAD_LETTER, error=error))
+        else:
+            final.append(recorded)
+            new |= its_new
+    return final, new
+
+
+def _moves(
+    group: str, verdicts: Sequence[Verdict], positions: Positions, limit: int
+) -> dict[tuple[str, Partition], Position]:
+    moves: dict[tuple[str, Partition], Position] = {}
+    for verdict in verdicts:
+        record, key = verdict.record, (group, verdict.record.source)
+        position = moves.get(key, positions[key])
+        in_a_row = position.dead_letters_in_a_row
+        if verdict.error is not None:
+            in_a_row += 1
+        elif verdict.facts:  # an ignored message proves nothing: most types are, whatever state the reading is in
+            in_a_row = 0
+        if in_a_row > limit and verdict.error is not None:
+            raise TooManyDeadLetters(
+                f"{group} would set aside more than {limit} records in a row of {record.topic}-{record.partition} "
+                f"(at offset {record.offset}: {reason(verdict.error)}). Rather the program is wrong than all of them, "
+                "so nothing of this batch is recorded. Start a version that can read them; if they are really bad, "
+                "raise the limit of dead letters in a row until they are passed."
+            )
+        moves[key] = replace(position, next_offset=record.next_offset, dead_letters_in_a_row=in_a_row)
+    return moves

@@ -10,9 +10,8 @@ from __future__ import annotations
 import traceback
 from enum import StrEnum
 
-import psycopg2
 from kafka.errors import KafkaError
-from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from entitlements.ledger import Fenced
@@ -64,12 +63,10 @@ def classify(error: BaseException) -> Failure:
             return Failure.POISON
         case Fenced() | NoConnectionFree():
             return Failure.TRANSIENT
-        case DBAPIError(connection_invalidated=True):
-            return Failure.TRANSIENT
+        case DBAPIError():
+            return _of_database(error)
         case StatementError(orig=BaseException() as cause):
             return classify(cause)
-        case psycopg2.Error():
-            return _of_database(error)
         case KafkaError():
             return Failure.TRANSIENT if error.retriable else Failure.BUG
         case UnicodeEncodeError():  # half of a surrogate pair: JSON can say it, UTF-8 can't
@@ -88,15 +85,18 @@ def is_transient(error: BaseException) -> bool:
 def reason(error: BaseException) -> str:
     """One line for people that says what is wrong, without the record's content: it is logged."""
     match error:
-        case StatementError(orig=BaseException() as cause):
-            return reason(cause)
-        case psycopg2.Error():
-            said = error.diag.message_primary or str(error)
-        case UnicodeEncodeError():
-            said = error.reason
-        case _:
+        case InvalidMessage():
             said = str(error)
-    return storable(f"{type(error).__name__}: {said.strip().splitlines()[0] if said.strip() else 'no more is known'}")
+        case DBAPIError(orig=BaseException() as cause):
+            primary = getattr(getattr(cause, "diag", None), "message_primary", None)
+            said = f"{type(error).__name__}: {primary or cause}"
+        case StatementError(orig=BaseException() as cause):
+            said = reason(cause)
+        case UnicodeEncodeError():
+            said = f"UnicodeEncodeError: {error.reason}"
+        case _:
+            said = f"{type(error).__name__}: {error}"
+    return storable(said.strip().partition("\n")[0] or type(error).__name__)
 
 
 def detail(error: BaseException) -> str:
@@ -111,9 +111,12 @@ def storable(text: str) -> str:
     return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
-def _of_database(error: psycopg2.Error) -> Failure:
-    if error.pgcode is not None:
-        return _SQLSTATE_KIND.get(error.pgcode) or _SQLSTATE_KIND.get(error.pgcode[:2], Failure.BUG)
-    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+def _of_database(error: DBAPIError) -> Failure:
+    code = getattr(error.orig, "pgcode", None)
+    if error.connection_invalidated:
         return Failure.TRANSIENT
-    return Failure.POISON if isinstance(error, psycopg2.DataError) else Failure.BUG
+    if code is not None:
+        return _SQLSTATE_KIND.get(code) or _SQLSTATE_KIND.get(code[:2], Failure.BUG)
+    if isinstance(error, OperationalError | InterfaceError):  # it never came as far as PostgreSQL
+        return Failure.TRANSIENT
+    return Failure.POISON if isinstance(error, DataError) else Failure.BUG

@@ -8,28 +8,28 @@ So the listener pauses and remembers, and nothing else; reading Postgres, seekin
 from __future__ import annotations
 
 import contextlib
+import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer
+from kafka import KafkaConsumer
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
-from kafka.errors import UnknownTopicOrPartitionError as NoSuchTopic
 from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from consumers.failures import AnotherLog
+from consumers.record import Partition, Record
 from schemas.topics import MAX_MESSAGE_BYTES
-
-Partition = tuple[str, int]
-"""Topic and number; equal to kafka-python's TopicPartition."""
 
 CONNECT_MS = 2_000
 ANSWER_MS = 5_000
 METADATA_AGE_MS = 30_000
+LONGEST_BATCH_MS = 60_000
+POLL_SLICE_MS = 100
 COMMIT_EVERY_S = 1.0
 
 
@@ -49,54 +49,26 @@ class Source:
     heartbeat_interval_ms: int = 2_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """A record of the log; *timestamp* in milliseconds since 1970, the broker's (LogAppendTime), -1 if there is none."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
-
-    @property
-    def next_offset(self) -> int:
-        """What is committed once this record is done with."""
-        return self.offset + 1
-
-    @property
-    def source(self) -> Partition:
-        """The partition it came from."""
-        return self.topic, self.partition
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extent:
-    """What Kafka says a partition is: whose log, and which offsets there are, `[beginning, end)`."""
-
-    cluster_id: str
-    topic_id: str
-    beginning: int
-    end: int
-
-
 class Log:
     """
-    One consumer of *topics*: a member of the group *group_id*, or, without one, the reader of exactly *partitions*.
+    One consumer: a member of the group *group_id* for *topics*, or, without a group, the reader of just *partitions*.
 
     Raises a retriable KafkaError while no broker answers.
     """
 
     def __init__(
-        self, source: Source, topics: Collection[str], *, group_id: str | None, partitions: Collection[Partition] = ()
+        self,
+        source: Source,
+        *,
+        group_id: str | None = None,
+        topics: Collection[str] = (),
+        partitions: Collection[Partition] = (),
     ) -> None:
         self._source = source
         self._unsettled: set[Partition] = set()
         self._committed_at = 0.0
         self._topic_ids: dict[str, str] = {}
-        self._consumer = _connected(
+        self._consumer = connected(
             KafkaConsumer,
             source,
             group_id=group_id,
@@ -107,6 +79,7 @@ class Log:
             max_poll_records=source.max_poll_records,
             session_timeout_ms=source.session_timeout_ms,
             heartbeat_interval_ms=source.heartbeat_interval_ms,
+            max_poll_interval_ms=LONGEST_BATCH_MS,
             max_partition_fetch_bytes=2 * MAX_MESSAGE_BYTES,
             fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
             metadata_max_age_ms=METADATA_AGE_MS,
@@ -120,16 +93,29 @@ class Log:
             self.unsettle()
 
     def poll(self, seconds: float) -> list[Record]:
-        """The next records of settled partitions, at most `max_poll_records`, waiting for the first of them."""
+        """
+        The next records of settled partitions, at most `max_poll_records`, waiting for the first of them.
+
+        Returns early, with none, when a partition waits to be settled. Raises `AnotherLog` where Kafka lost records.
+        """
+        until = time.monotonic() + seconds
+        while True:
+            left_ms = int(1000 * (until - time.monotonic()))
+            found = self._poll_once(max(0, min(POLL_SLICE_MS, left_ms)))
+            if found or self._unsettled or time.monotonic() >= until:
+                return found
+
+    def _poll_once(self, timeout_ms: int) -> list[Record]:
         try:
-            found = self._consumer.poll(timeout_ms=int(seconds * 1000))
-        except (NoOffsetForPartitionError, OffsetOutOfRangeError) as error:
-            if isinstance(error, OffsetOutOfRangeError):
-                self.unsettle()  # settling says what is wrong, with both sides' figures
+            found = self._consumer.poll(timeout_ms=timeout_ms)
+        except NoOffsetForPartitionError:  # kafka-python looks for a place to start before anyone can seek
+            return []
+        except OffsetOutOfRangeError:
+            self.unsettle()  # settling says what is wrong, with both sides' figures
             return []
         except LogTruncationError as error:
             raise AnotherLog(f"Kafka has lost records that were already recorded here: {error}") from error
-        if any(self._was_made_anew(topic) for topic in {partition.topic for partition in found}):
+        if any(self._was_made_anew(partition.topic) for partition in found):
             self.unsettle()
             return []
         return [_record(record) for records in found.values() for record in records]
@@ -147,30 +133,12 @@ class Log:
         self._consumer.pause(*self._consumer.assignment())
         self._unsettled.update(self.assigned())
 
-    def settle(self, extents: Mapping[Partition, Extent], next_offsets: Mapping[Partition, int]) -> None:
-        """Go on reading each partition from the offset given."""
-        for (topic, number), offset in next_offsets.items():
-            partition = TopicPartition(topic, number)
-            self._topic_ids[topic] = extents[topic, number].topic_id
-            self._consumer.seek(partition, offset)
-            self._consumer.resume(partition)
-            self._unsettled.discard((topic, number))
-
-    def extents(self, partitions: Collection[Partition]) -> dict[Partition, Extent]:
-        """What Kafka says about *partitions* now, asked afresh. Raises a retriable KafkaError while it is away."""
-        cluster_id, topics = _describe(self._source, {topic for topic, _ in partitions})
-        wanted = [TopicPartition(*partition) for partition in partitions]
-        beginnings = self._consumer.beginning_offsets(wanted, timeout_ms=ANSWER_MS)
-        ends = self._consumer.end_offsets(wanted, timeout_ms=ANSWER_MS)
-        return {
-            (partition.topic, partition.partition): Extent(
-                cluster_id=cluster_id,
-                topic_id=str(topics[partition.topic]["topic_id"]),
-                beginning=beginnings[partition],
-                end=ends[partition],
-            )
-            for partition in wanted
-        }
+    def settle(self, partition: Partition, next_offset: int, topic_id: str) -> None:
+        """Go on reading *partition* of the topic of that id from *next_offset*."""
+        self._topic_ids[partition[0]] = topic_id
+        self._consumer.seek(TopicPartition(*partition), next_offset)
+        self._consumer.resume(TopicPartition(*partition))
+        self._unsettled.discard(partition)
 
     def position(self, partition: Partition) -> int:
         """The offset that would be read next, past what holds no records (a transaction's marker)."""
@@ -178,7 +146,7 @@ class Log:
 
     def report(self, next_offsets: Mapping[Partition, int], *, now: bool = False) -> bool:
         """
-        Tell Kafka how far Postgres is, for tools that show lag: at most once a second, and nobody waits or fails for it.
+        Tell Kafka how far Postgres is, for tools that show lag; at most once a second, and nobody fails for it.
 
         With *now* (before leaving) it waits for at most a second. Says whether it was sent.
         """
@@ -201,7 +169,8 @@ class Log:
     def answers(self) -> bool:
         """Whether the group's coordinator has been answering: heartbeats stop while there is none to send them to."""
         metrics = self._consumer.metrics().get("consumer-coordinator-metrics", {})
-        return bool(metrics.get("last-heartbeat-seconds-ago", 0.0) * 1000 < self._source.session_timeout_ms)
+        age = metrics.get("last-heartbeat-seconds-ago", math.inf)
+        return bool(math.isinf(age) or age * 1000 < self._source.session_timeout_ms)
 
     def close(self) -> None:
         """Leave the group, so that another instance has the partitions at once, and disconnect."""
@@ -214,25 +183,8 @@ class Log:
         return found is not None and str(found) != self._topic_ids.get(topic)
 
 
-def ends(source: Source, topics: Iterable[str]) -> dict[Partition, int]:
-    """
-    The end of every partition of *topics* as it is now: where a replay that starts now is done.
-
-    Raises a retriable KafkaError while no broker answers, or a topic is not there.
-    """
-    _, described = _describe(source, set(topics))
-    partitions = [
-        TopicPartition(topic, partition["partition_index"])
-        for topic, description in described.items()
-        for partition in description["partitions"]
-    ]
-    with contextlib.closing(_connected(KafkaConsumer, source, group_id=None)) as consumer:
-        found = consumer.end_offsets(partitions, timeout_ms=ANSWER_MS)
-    return {(partition.topic, partition.partition): offset for partition, offset in found.items()}
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python asks for this class
-    def __init__(self, consumer: KafkaConsumer, unsettled: set[Partition]) -> None:
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python, which has no types, asks for it
+    def __init__(self, consumer: Any, unsettled: set[Partition]) -> None:
         self._consumer = consumer
         self._unsettled = unsettled
 
@@ -245,21 +197,15 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
         self._unsettled.difference_update((partition.topic, partition.partition) for partition in revoked)
 
 
-def _describe(source: Source, topics: Collection[str]) -> tuple[str, dict[str, dict[str, Any]]]:
-    with contextlib.closing(_connected(KafkaAdminClient, source, request_timeout_ms=ANSWER_MS)) as admin:
-        cluster_id = str(admin.describe_cluster()["cluster_id"])
-        described = {topic["name"]: topic for topic in admin.describe_topics(sorted(topics))}
-    for topic in topics:
-        if topic not in described or described[topic]["error_code"]:
-            raise NoSuchTopic(f"Kafka has no topic {topic}")
-    return cluster_id, described
+def connected(make: Callable[..., Any], source: Source, **settings: Any) -> Any:
+    """
+    A client of kafka-python, connected. Raises a retriable KafkaError while no broker answers.
 
+    Its constructors start a thread before they connect, and leave it running when that fails; this one does not.
+    """
+    clients: list[Any] = []
 
-def _connected(make: Callable[..., Any], source: Source, **settings: Any) -> Any:
-    """kafka-python's constructors start a thread before they connect, and leave it running when that fails."""
-    clients: list[KafkaNetClient] = []
-
-    def client(**configuration: Any) -> KafkaNetClient:
+    def client(**configuration: Any) -> Any:
         clients.append(KafkaNetClient(**configuration))
         return clients[-1]
 
@@ -287,5 +233,3 @@ def _record(found: Any) -> Record:
         value=found.value,
         headers=tuple(found.headers),
     )
-
-

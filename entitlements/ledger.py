@@ -1,7 +1,8 @@
 """
 What the consumers did, beside what they found out: next offsets, provenance, dead letters, changes. Edge: Postgres.
 
-Functions take a connection and never commit: they are part of the transaction that records the facts. Which schema
+Over 250 lines, for the tables and the one function that writes each belong together. The functions take a connection
+and never commit: they are part of the transaction that records the facts. Which schema
 they write to is the connection's search_path.
 """
 
@@ -86,8 +87,9 @@ consumer_offsets = Table(
     PrimaryKeyConstraint(
         "consumer_group", "topic", "partition", comment="a group has one place to go on from in each partition"
     ),
-    CheckConstraint("next_offset >= 0", name="offset", comment="Kafka counts from 0"),
-    CheckConstraint("dead_letters_in_a_row >= 0", name="dead_letters", comment="a count"),
+    CheckConstraint("next_offset >= 0", name="offset_counts_from_zero", comment="Kafka's offsets start at 0"),
+    CheckConstraint("dead_letters_in_a_row >= 0", name="dead_letters_are_counted", comment="a count is not negative"),
+    comment="Where each consumer group goes on; moved in the transaction that records what was read",
 )
 
 dead_letters = Table(
@@ -117,10 +119,11 @@ dead_letters = Table(
         "offset",
         "cluster_id",
         "topic_id",
-        name="record",
+        name="dead_letters_one_of_each_record",
         comment="a record is set aside once in a group, however often it is read",
     ),
-    CheckConstraint("reason <> ''", name="reason", comment="a dead letter without its cause is half useless"),
+    CheckConstraint("reason <> ''", name="has_a_reason", comment="a dead letter without its cause is half useless"),
+    comment="Records that were set aside, as they were; their neighbours went on",
 )
 
 provenance = Table(
@@ -145,11 +148,12 @@ provenance = Table(
     ),
     CheckConstraint(
         f"outcome IN ({', '.join(repr(str(outcome)) for outcome in Outcome)})",
-        name="outcome",
+        name="outcome_is_known",
         comment="every record ends in one of four outcomes",
     ),
     Index(None, "integration", "object_id"),
     Index(None, "integration", "event_id"),
+    comment="What each record of the log came to in each group, and which facts it states",
 )
 
 changes = Table(
@@ -168,6 +172,7 @@ changes = Table(
     ),
     _recorded_at(),
     PrimaryKeyConstraint("id"),
+    comment="A group learned something new about a customer; the change feed numbers and announces it",
 )
 
 
@@ -212,11 +217,11 @@ _ADVANCE = (
 )
 
 
-_LATEST_PROVENANCE = insert(provenance)
-_LATEST_PROVENANCE = _LATEST_PROVENANCE.on_conflict_do_update(
+_PROVENANCE = insert(provenance)
+_LATEST_PROVENANCE = _PROVENANCE.on_conflict_do_update(
     constraint=provenance.primary_key,
     set_={
-        column.name: _LATEST_PROVENANCE.excluded[column.name]
+        column.name: _PROVENANCE.excluded[column.name]
         for column in provenance.c
         if column.name not in provenance.primary_key.columns
     },

@@ -6,26 +6,37 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-PERSONAL = frozenset(
-    """
-    name first_name last_name business_name individual_name cardholder_name account_holder_name verified_name
-    account_name bank_name payer_name recipient_name customer_name
-    email receipt_email instructions_email billing_email customer_email customer_email_address verified_email payer_email
-    phone phone_number customer_phone
-    address address_city address_country address_line1 address_line2 address_state address_zip
-    line1 line2 city postal_code billing_address customer_address customer_shipping verified_address
-    shipping shipping_details shipping_address
-    billing_details customer_details collected_information individual owner dob
-    tax_id tax_ids tax_id_data tax_info vat_id customer_tax_ids account_tax_ids id_number ssn_last_4
-    payment_method_details payment_method_data source_data card_present bank_account sources cards
-    fingerprint last4 dynamic_last4 exp_month exp_year iin iban bic account_number routing_number sort_code
-    authorization_code network_transaction_id wallet
-    ip ip_address client_ip customer_purchase_ip user_agent
-    evidence comment custom_fields footer memo fraud_details last_payment_error next_action
-    invoice_pdf pdf receipt_url hosted_instructions_url hosted_voucher_url hosted_verification_url
-    confirmation_secret client_secret secret
-    """.split()
-)
+# fmt: off
+PERSONAL = frozenset({
+    # names
+    "name", "first_name", "last_name", "business_name", "individual_name", "cardholder_name", "account_holder_name",
+    "verified_name", "account_name", "bank_name", "payer_name", "recipient_name", "customer_name",
+    # e-mail and phone
+    "email", "receipt_email", "instructions_email", "billing_email", "customer_email", "customer_email_address",
+    "verified_email", "payer_email", "phone", "phone_number", "customer_phone",
+    # addresses
+    "address", "address_city", "address_country", "address_line1", "address_line2", "address_state", "address_zip",
+    "line1", "line2", "city", "postal_code", "billing_address", "customer_address", "customer_shipping",
+    "verified_address", "shipping", "shipping_details", "shipping_address",
+    # people as a whole
+    "billing_details", "customer_details", "collected_information", "individual", "owner", "dob",
+    # tax and identity
+    "tax_id", "tax_ids", "tax_id_data", "tax_info", "vat_id", "customer_tax_ids", "account_tax_ids", "id_number",
+    "ssn_last_4",
+    # means of payment
+    "payment_method_details", "payment_method_data", "source_data", "card_present", "bank_account", "sources",
+    "cards", "wallet", "fingerprint", "last4", "dynamic_last4", "exp_month", "exp_year", "iin", "iban", "bic",
+    "account_number", "routing_number", "sort_code", "authorization_code", "network_transaction_id",
+    "last_payment_error",
+    # where they were
+    "ip", "ip_address", "client_ip", "customer_purchase_ip", "user_agent",
+    # free text
+    "comment", "custom_fields", "evidence", "footer", "fraud_details", "memo",
+    # links and secrets
+    "client_secret", "confirmation_secret", "secret", "invoice_pdf", "pdf", "receipt_url", "next_action",
+    "hosted_instructions_url", "hosted_verification_url", "hosted_voucher_url",
+})
+# fmt: on
 """
 Keys that are removed at any depth, with all that is under them; the only list.
 
@@ -36,7 +47,9 @@ links that open a document without a login. `hosted_invoice_url` stays: it is wh
 ABOUT_PEOPLE = frozenset({"bank_account", "card", "customer", "payment_method", "person", "source", "tax_id"})
 """Kinds of Stripe object (their `object`) that describe a person or their means of payment."""
 
-KEPT_OF_PEOPLE = frozenset({"id", "object", "created", "currency", "customer", "deleted", "livemode", "metadata", "type"})
+KEPT_OF_PEOPLE = frozenset(
+    {"id", "object", "created", "currency", "customer", "deleted", "livemode", "metadata", "type"}
+)
 """All that stays of those objects: a customer's free `description` is a name as often as not."""
 
 _NO_PART = r"\s@<>()\[\],;:\"'="

@@ -1,4 +1,4 @@
-"""Says whether a delivery comes from Stripe: the only place that verifies. Edge: the age of a signature is read off the clock."""
+"""Says whether a delivery is Stripe's: the only place that verifies. Edge: Stripe's library reads the clock."""
 
 from __future__ import annotations
 

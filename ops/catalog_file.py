@@ -24,7 +24,7 @@ _MAX_VALUES = 100_000  # ten aliases of ten aliases of … are a billion values 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogFile:
-    """A catalog without mistakes. *document* is the file as plain data, fit for JSON; it names secrets, and has none."""
+    """A catalog without mistakes. *document* is the file as plain data, fit for JSON; it has names of secrets only."""
 
     document: Mapping[str, Any]
     catalog: Catalog
@@ -59,7 +59,7 @@ def load(path: pathlib.Path) -> CatalogFile:
     except RecursionError as error:
         raise CatalogMistakes(path, ((None, "lists and mappings are nested too deeply"),)) from error
     catalog, mistakes = read_catalog(document)
-    located = [*unfolding.mistakes, *(mistake for mistake in mistakes if mistake.path not in unfolding.twins)]
+    located = [*unfolding.mistakes, *(mistake for mistake in mistakes if mistake.path not in unfolding.faulty_keys)]
     if catalog is None or located:
         raise CatalogMistakes(
             path,
@@ -118,13 +118,13 @@ class _Unfolding:
     """
     YAML's nodes made into plain data, as `yaml.safe_load` would, and where each value stands.
 
-    The second of two equal keys is filed beside the first as `key (again)`, so that its value is checked as well;
-    *twins* are the paths of those. The document is used only where there is none, since each is a mistake.
+    What can't be taken as written is noted and given a stand-in, so that the rest can be checked: the second of two
+    equal keys is filed beside the first, as `key (again)`. *faulty_keys* are the paths of keys already complained of.
     """
 
     lines: dict[Path, int] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
-    twins: set[Path] = field(default_factory=set)
+    faulty_keys: set[Path] = field(default_factory=set)
     _values: int = 0
     _around: list[yaml.Node] = field(default_factory=list)
     _scalars: yaml.SafeLoader = field(default_factory=lambda: yaml.SafeLoader(""))
@@ -169,19 +169,16 @@ class _Unfolding:
                     Mistake(path=path, text=f"the key on line {line} is a list or a mapping, not text")
                 )
                 continue
-            key = str(key_node.value)
-            if key in found:
-                first = self.lines[*path, key]
-                while key in found:
-                    key += " (again)"
-                self.twins.add((*path, key))
+            written = key = str(key_node.value)
+            while key in found:
+                key += " (again)"
             self.lines[*path, key] = line
-            if (*path, key) in self.twins:
-                self._wrong((*path, key), f"this key stands here twice; first on line {first}")
+            if key != written:
+                self._faulty_key((*path, key), f"is here twice, first on line {self.lines[*path, written]}")
             elif key_node.tag == "tag:yaml.org,2002:merge":
-                self._wrong((*path, key), "merge keys are not read: write the values out")
+                self._faulty_key((*path, key), "merge keys are not read: write the values out")
             elif key_node.tag != "tag:yaml.org,2002:str":
-                self._wrong((*path, key), "YAML does not read this key as text: put it in quotes")
+                self._faulty_key((*path, key), "YAML does not read this key as text: put it in quotes")
             found[key] = self._value(value_node, (*path, key))
         return found
 
@@ -197,7 +194,11 @@ class _Unfolding:
             return self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError, OverflowError):
             self._wrong(path, f"cannot be read as YAML's {printable(node.tag.rpartition(':')[2])}: put it in quotes")
-            return None
+            return node.value
+
+    def _faulty_key(self, path: Path, text: str) -> None:
+        self.faulty_keys.add(path)
+        self._wrong(path, text)
 
     def _wrong(self, path: Path, text: str) -> None:
         self.mistakes.append(Mistake(path=path, text=text))

@@ -9,18 +9,18 @@ broker 4.3.1. Either way the outcome must be the very files of `kafka-jars.sha25
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ops.server import StackUnavailable
 
@@ -103,9 +103,9 @@ def _fetch(jars: Sequence[Jar], folder: Path, ways: dict[str, Fetch], say: Calla
         say(f"fetching Apache Kafka {VERSION} ({len(jars)} jars, 44 MB, this once) with {tool} into {folder}")
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetching-") as staging:
             try:
-                with _progress(len(jars)) as (_, have):
+                with _progress(len(jars)) as have:
                     fetch(jars, Path(staging), have)
-                _check(jars, Path(staging), tool)
+                _check(jars, Path(staging))
             except FetchFailed as error:
                 reasons.append(f"{tool}: {error}")
                 continue
@@ -117,5 +117,69 @@ def _fetch(jars: Sequence[Jar], folder: Path, ways: dict[str, Fetch], say: Calla
     raise StackUnavailable(
         f"Apache Kafka {VERSION} could not be fetched from Maven Central.\n"
         + "".join(f"  {reason}\n" for reason in reasons)
-        + "Check the network and, for mvn, the proxy or mirror in its settings.xml; or set ENTITLE_KAFKA to a Kafka you have."
+        + "Check the network and, for mvn, the proxy or mirror in its settings.xml; or set ENTITLE_KAFKA."
     )
+
+
+def _with_mvn(mvn: str, java: Path, jars: Sequence[Jar], folder: Path, have: Callable[[int], None]) -> None:
+    wanted = {jar.file for jar in jars}
+    command = [
+        mvn,
+        "--batch-mode",
+        "--color=never",
+        f"--file={POM}",
+        # Maven waits for half an hour on a silent server: 3.8 and 3.9 on call this bound by different names.
+        "-Dmaven.wagon.rto=60000",
+        "-Daether.connector.requestTimeout=60000",
+        "dependency:copy-dependencies",
+        "-DincludeScope=runtime",
+        f"-DoutputDirectory={folder}",
+    ]
+    environment = {"JAVA_HOME": str(java.parent.parent)} | os.environ
+    complaint = ""
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+        for line in process.stdout or ():
+            if "Downloaded from" in line:
+                wanted -= {name for name in wanted if f"/{name} " in line}
+                have(len(jars) - len(wanted))
+            elif not complaint and (line.startswith("[ERROR]") or "rror:" in line):
+                complaint = line.removeprefix("[ERROR]").strip()
+    if process.returncode != 0:
+        raise FetchFailed(complaint or f"ended with exit code {process.returncode}")
+    have(len(jars))
+
+
+def _with_jgo(jars: Sequence[Jar], folder: Path, have: Callable[[int], None]) -> None:
+    from jgo.maven import MavenContext
+
+    maven = MavenContext(repo_cache=folder / "repository", timeout=60)
+    for number, jar in enumerate(jars, start=1):
+        component = maven.project(jar.group, jar.artifact).at_version(jar.version)
+        try:
+            path = component.artifact().resolve()
+        except (OSError, RuntimeError) as error:  # requests' errors are OSErrors; "not found" is a RuntimeError
+            raise FetchFailed(f"{jar.file}: {error}") from error
+        path.replace(folder / jar.file)
+        have(number)
+
+
+def _check(jars: Sequence[Jar], folder: Path) -> None:
+    for jar in jars:
+        path = folder / jar.file
+        if not path.is_file():
+            raise FetchFailed(f"{jar.file} is not among what it fetched")
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if found != jar.sha256:
+            raise FetchFailed(f"{jar.file} is not the file that was pinned: SHA-256 {found}, expected {jar.sha256}")
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr for people, with the number of jars that are there; nothing where stderr is no terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("jars"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(f"Apache Kafka {VERSION}", total=total)
+        yield lambda number: progress.update(task, completed=number)

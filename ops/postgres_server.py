@@ -91,8 +91,8 @@ def _identity() -> tuple[tuple[str, ...], int | None]:
 
 
 def _give(folder: Path, data: Path, user: int) -> None:
-    """Make *user* the owner of the data, which an earlier run may have left to root."""
-    (folder / "postgres.log").touch()
+    """Let *user* reach the data through *folder*, and own it: an earlier run may have left it to root."""
+    folder.chmod(0o711)
     if data.exists() and data.stat().st_uid != user:
         for path in (data, *data.rglob("*")):
             os.chown(path, user, user, follow_symlinks=False)
@@ -127,7 +127,8 @@ def _answers(port: int) -> bool:
     if not port_answers(port):
         return False
     engine = sa.create_engine(
-        _url(port, "postgres"),
+        # SQLAlchemy 2.1 takes a plain postgresql:// for psycopg 3.
+        sa.make_url(_url(port, "postgres")).set(drivername="postgresql+psycopg2"),
         poolclass=sa.NullPool,
         isolation_level="AUTOCOMMIT",
         connect_args={"connect_timeout": 2},

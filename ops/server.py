@@ -18,8 +18,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -70,9 +70,9 @@ class Recipe:
     stop_seconds: float
     orphan_signal: signal.Signals
     user: int | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """
     The right to run one server's programs on its data: a file lock that every process started here inherits.
@@ -80,40 +80,23 @@ class Run:
     So whoever holds it knows that no process of an earlier run, orphaned or slow to end, is left on the data.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
-        self._lock: IO[str] | None = None
-
-    def locking(self, deadline: float) -> Steps:
-        """Wait for processes of an earlier run to end; `ServerFailed` when they have not by *deadline*."""
-        path = self._recipe.log.with_suffix(".lock")
-        self._lock = path.open("a", encoding="utf-8")
-        while True:
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            if time.monotonic() > deadline:
-                raise ServerFailed(
-                    f"{self._recipe.name} did not start: processes of an earlier run still hold {path}; end them first"
-                )
-            yield
+    recipe: Recipe
+    lock: int
 
     def spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         """Start *command* as our child, tied to our life, in a session of its own (Ctrl-C is ours to pass on)."""
-        assert self._lock is not None, "spawn before locking"
-        recipe = self._recipe
+        recipe = self.recipe
         tether = [sys.executable, "-I", "-S", str(Path(__file__).with_name("tether.py"))]
         tie = [str(int(recipe.orphan_signal)), str(os.getpid()), "-" if recipe.user is None else str(recipe.user)]
-        environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
         with recipe.log.open("ab") as log:
             return subprocess.Popen(
                 [*tether, *tie, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment | dict(recipe.environment),
+                env={name: os.environ[name] for name in INHERITED if name in os.environ},
                 start_new_session=True,
-                pass_fds=(self._lock.fileno(),),
+                pass_fds=(self.lock,),
             )
 
     def finishing(self, command: Sequence[str]) -> Steps:
@@ -127,13 +110,7 @@ class Run:
                 process.kill()
                 process.wait()
         if process.returncode != 0:
-            raise failure(self._recipe, f"{Path(command[0]).name} ended with {_ending(process.returncode)}")
-
-    def close(self) -> None:
-        """Let go of our copy of the lock; the server's processes keep theirs."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+            raise _failure(self.recipe, f"{command[0]} ended with {_ending(process.returncode)}")
 
 
 class Server:
@@ -170,20 +147,18 @@ class Server:
             return
         recipe = self._recipe
         deadline = time.monotonic() + START_SECONDS
-        run = Run(recipe)
-        try:
-            yield from run.locking(deadline)
+        with recipe.log.with_suffix(".lock").open("a") as lock:
+            yield from _locking(recipe, lock, deadline)
             _set_aside(recipe.log)
+            run = Run(recipe=recipe, lock=lock.fileno())
             yield from recipe.prepare(run)
             process = self._process = run.spawn(recipe.command())
-        finally:
-            run.close()
         while not recipe.answers():
             if process.poll() is not None:
-                raise failure(recipe, f"it ended with {_ending(process.returncode)}")
+                raise _failure(recipe, f"it ended with {_ending(process.returncode)}")
             if time.monotonic() > deadline:
                 self.kill()
-                raise failure(recipe, f"it gave no answer within {START_SECONDS:.0f} s")
+                raise _failure(recipe, f"it gave no answer within {START_SECONDS:.0f} s")
             yield
 
     def stop(self) -> None:
@@ -234,7 +209,19 @@ def port_answers(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def failure(recipe: Recipe, what: str) -> ServerFailed:
+def _locking(recipe: Recipe, lock: IO[str], deadline: float) -> Steps:
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        if time.monotonic() > deadline:
+            raise ServerFailed(
+                f"{recipe.name} did not start: processes of an earlier run still hold {lock.name}; end them first"
+            )
+        yield
+
+
+def _failure(recipe: Recipe, what: str) -> ServerFailed:
     """The error for a person: what happened, the end of the log, and where the rest is."""
     try:
         tail = recipe.log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]

@@ -1,7 +1,7 @@
 """
-A program by itself, `python tether.py SIGNAL PARENT USER COMMAND…`: becomes COMMAND, which gets SIGNAL when PARENT dies.
+`python tether.py SIGNAL PARENT USER COMMAND…` becomes COMMAND, which gets SIGNAL when PARENT dies. An edge: processes.
 
-An edge: the operating system. *PARENT* is a pid; *USER* a numeric user id to become first, or `-`. It replaces itself
+*PARENT* is a pid; *USER* a numeric user id to become first, or `-`. It replaces itself
 by COMMAND, so the pid and the signals stay the caller's. Not `preexec_fn`, which runs Python between fork and exec and
 so can deadlock, and warns from Python 3.12 on, where the caller has threads. Standard library only: it runs isolated.
 """
@@ -24,7 +24,10 @@ def main() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
         if os.getppid() != int(parent):
             sys.exit("the parent ended before this program began")
-    os.execvp(command[0], command)  # noqa: S606
+    try:
+        os.execvp(command[0], command)  # noqa: S606
+    except OSError as error:
+        sys.exit(f"cannot run {command[0]} as user {os.geteuid()}: {error.strerror}")
 
 
 main()

@@ -68,13 +68,13 @@ def read_catalog(document: object) -> tuple[Catalog | None, tuple[Mistake, ...]]
         name: _marketplace(name, place, integrations) for name, place in sections["marketplaces"].members().items()
     }
     products, plans = _products(sections["products"], marketplaces)
-    apis = frozenset(api for plan in plans.values() for api in plan.apis)
+    apis = frozenset(api for plan in plans for api in plan.apis)
     catalog = Catalog(
         integrations=integrations,
         marketplaces=marketplaces,
         orgs={name: _org(name, place) for name, place in sections["orgs"].members().items()},
         products=products,
-        plans=plans,
+        plans={plan.name: plan for plan in plans},
         routes=tuple(_route(place, apis) for place in sections["routes"].items()),
     )
     mistakes = tuple(root.mistakes)
@@ -108,7 +108,7 @@ def _marketplace(name: str, place: Place, integrations: Mapping[str, Integration
     return Marketplace(
         name=name,
         title=fields["name"].text() or name,
-        integration=fields["integration"].one_of("integration", integrations),
+        integration=fields["integration"].one_of(integrations, "there is no integration"),
         customer_portal=fields["customer_portal"].text_like(_WEB_ADDRESS, "a web address such as https://example.com/"),
     )
 
@@ -118,11 +118,12 @@ def _org(name: str, place: Place) -> Org:
     return Org(name=name, customer=fields["customer"].text() or "")
 
 
-def _products(section: Place, marketplaces: Mapping[str, Marketplace]) -> tuple[dict[str, Product], dict[str, Plan]]:
+def _products(section: Place, marketplaces: Mapping[str, Marketplace]) -> tuple[dict[str, Product], list[Plan]]:
     """All products and all their plans; a plan's name and a Stripe price may stand once in the whole catalog."""
     products: dict[str, Product] = {}
-    plans: dict[str, Plan] = {}
-    plan_of_price: dict[str, str] = {}
+    plans: list[Plan] = []
+    product_of: dict[str, str] = {}
+    price_places: dict[str, Place] = {}
     for name, place in section.members().items():
         fields = place.fields(
             required={"marketplace": "the marketplace that sells it", "plans": "name at least one"}, optional=("name",)
@@ -130,39 +131,42 @@ def _products(section: Place, marketplaces: Mapping[str, Marketplace]) -> tuple[
         product = Product(
             name=name,
             title=fields["name"].text() or name,
-            marketplace=fields["marketplace"].one_of("marketplace", marketplaces),
+            marketplace=fields["marketplace"].one_of(marketplaces, "there is no marketplace"),
         )
         products[name] = product
         marketplace = marketplaces.get(product.marketplace)
         if fields["plans"].value == {}:
             fields["plans"].wrong("must name at least one plan")
         for plan_name, plan_place in fields["plans"].members().items():
-            plan = _plan(
-                plan_name,
-                plan_place,
-                product=product,
-                integration="" if marketplace is None else marketplace.integration,
-                plan_of_price=plan_of_price,
-            )
-            if plan_name in plans:
-                plan_place.wrong(
-                    f"the plan name {shown(plan_name)} is used twice: product {shown(plans[plan_name].product)} has "
-                    "a plan of that name too, and plan names are unique in a catalog"
+            plans.append(
+                _plan(
+                    plan_name,
+                    plan_place,
+                    product=product,
+                    integration="" if marketplace is None else marketplace.integration,
+                    price_places=price_places,
                 )
-            plans.setdefault(plan_name, plan)
+            )
+            first = product_of.setdefault(plan_name, name)
+            if first != name:
+                plan_place.wrong(
+                    f"the plan name {shown(plan_name)} is used twice: product {shown(first)} has a plan of that name "
+                    "too, and plan names are unique in a catalog"
+                )
     return products, plans
 
 
-def _plan(name: str, place: Place, *, product: Product, integration: str, plan_of_price: dict[str, str]) -> Plan:
-    """A plan. *plan_of_price* has the Stripe prices of the plans before it, and afterwards this one's too."""
+def _plan(name: str, place: Place, *, product: Product, integration: str, price_places: dict[str, Place]) -> Plan:
+    """A plan. *price_places* has where the plans before it list their Stripe prices; this one adds its own."""
     fields = place.fields(
         required={"cost": "`free` or `paid`", "apis": "name at least one API"},
         optional=("name", "base_price", "stripe_prices", "quotas", "access"),
     )
     prices = fields["stripe_prices"].distinct()
     for price, price_place in prices.items():
-        if (other := plan_of_price.setdefault(price, name)) != name:
-            price_place.wrong(f"the Stripe price {shown(price)} is used twice: plan {shown(other)} lists it too")
+        first = price_places.setdefault(price, price_place)
+        if first is not price_place:
+            price_place.wrong(f"the Stripe price {shown(price)} is used twice: also in {first.where}")
     apis = fields["apis"].distinct()
     if fields["apis"].value == []:
         fields["apis"].wrong("must name at least one API")
@@ -244,7 +248,7 @@ def _route(place: Place, apis: frozenset[str]) -> Route:
         host=None if host is None else host.lower(),
         methods=frozenset(fields["methods"].distinct(_METHOD, "an HTTP method such as GET")),
         path=path,
-        api=fields["api"].one_of("API of any plan", sorted(apis)),
+        api=fields["api"].one_of(sorted(apis), "no plan names the API"),
     )
 
 
@@ -278,4 +282,4 @@ def _terms(place: Place, default: Terms) -> Terms:
         return default
     if place.value == UNTIL_DUE.value:
         return UNTIL_DUE
-    return place.duration(timedelta(0), also=f" or {UNTIL_DUE.value}")
+    return place.duration(timedelta(0), instead=f"`{UNTIL_DUE.value}` or ")

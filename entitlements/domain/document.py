@@ -36,9 +36,8 @@ class Mistake:
 
     @property
     def where(self) -> str:
-        """The path as people write it: `products.x.plans.y.apis`, `routes[0].api`; empty for the whole document."""
-        steps = (f"[{step}]" if isinstance(step, int) else f".{printable(step)}" for step in self.path)
-        return "".join(steps).removeprefix(".")
+        """The path as people write it, empty for the whole document."""
+        return dotted(self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +50,11 @@ class Place:
     value: object
     path: Path = ()
     mistakes: list[Mistake] = field(default_factory=list)
+
+    @property
+    def where(self) -> str:
+        """The path as people write it, empty for the whole document."""
+        return dotted(self.path)
 
     def wrong(self, text: str) -> None:
         self.mistakes.append(Mistake(path=self.path, text=text))
@@ -138,18 +142,18 @@ class Place:
             return default
         allowed = {member.value: member for member in type(default)}
         if not isinstance(self.value, str) or self.value not in allowed:
-            names = " or ".join(f"`{value}`" for value in allowed)
-            self.wrong(f"must be {names}, not {shown(self.value)}")
+            *names, last = (f"`{value}`" for value in allowed)
+            self.wrong(f"must be {', '.join(names)} or {last}, not {shown(self.value)}")
             return default
         return allowed[self.value]
 
-    def duration(self, default: timedelta, *, also: str = "") -> timedelta:
-        """A whole number and one of s, m, h, d, w; *also* names what else the caller takes, for the message."""
+    def duration(self, default: timedelta, *, instead: str = "") -> timedelta:
+        """A whole number and one of s, m, h, d, w; *instead* says what else the caller takes."""
         if self.value is None:
             return default
         match = _DURATION.fullmatch(self.value) if isinstance(self.value, str) else None
         if match is None:
-            self.wrong(f"must be a duration such as 0s, 90s, 15m, 2h, 3d or 2w{also}, not {shown(self.value)}")
+            self.wrong(f"must be {instead}a duration such as 0s, 90s, 15m, 2h, 3d or 2w, not {shown(self.value)}")
             return default
         # Compared before it is made: a timedelta holds 10^9 days at most.
         seconds = int(match[1]) * _SECONDS[match[2]]
@@ -167,13 +171,19 @@ class Place:
             return None
         return self.value
 
-    def one_of(self, kind: str, known: Iterable[str]) -> str:
-        """A name that stands elsewhere in the document."""
+    def one_of(self, known: Iterable[str], otherwise: str) -> str:
+        """A name that stands elsewhere in the document; *otherwise* begins the sentence about one that does not."""
         name = self.text()
         names = tuple(known)
         if name is not None and name not in names:
-            self.wrong(f"there is no {kind} {shown(name)}{_did_you_mean(name, names)}")
+            self.wrong(f"{otherwise} {shown(name)}{_did_you_mean(name, names)}")
         return name or ""
+
+
+def dotted(path: Path) -> str:
+    """A path as people write it: `products.x.plans.y.apis`, `routes[0].api`."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{printable(step)}" for step in path)
+    return "".join(steps).removeprefix(".")
 
 
 def _flaw(text: str) -> str | None:

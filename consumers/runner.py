@@ -1,0 +1,249 @@
+"""
+The loop of every consumer: poll, decode, decide, record and move on in one transaction. Edge: Kafka and Postgres.
+
+It knows none of the consumers by name. Replay, rebuild and redrive are this function with other arguments.
+
+One rule makes it exact: where to go on is what Postgres says, never what this process remembers. A partition that was
+just assigned, whose batch was dropped, or whose row another instance has moved is *unsettled*: it stands still until
+its rows are read, checked against the log, and sought.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from kafka.errors import KafkaError
+from sqlalchemy import Connection, Engine, text
+from tenacity import (
+    RetryCallState,
+    RetryError,
+    Retrying,
+    retry_if_exception,
+    stop_when_event_set,
+    wait_random_exponential,
+)
+
+from consumers import telling
+from consumers.batch import Decode, Group, Positions, take
+from consumers.extent import Extent, check, ends_of, extents
+from consumers.failures import is_transient, reason
+from consumers.log import Log, Source
+from consumers.record import Partition
+from entitlements import ledger
+from entitlements.ledger import Fenced, Position
+from schemas import codec
+
+DEAD_LETTERS_IN_A_ROW = 100
+"""How many records in a row of one partition may be set aside before the program is taken to be at fault."""
+
+POLL_S = 0.5
+LONGEST_WAIT_S = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Whether the consumer can do its work; *detail* says what it is waiting for."""
+
+    ready: bool
+    detail: str
+
+
+STARTING = Health(ready=False, detail="starting")
+
+
+def run(
+    groups: Sequence[Group[Any]],
+    source: Source,
+    database: Engine,
+    schema: str,
+    *,
+    until: Mapping[Partition, int] | None = None,
+    stop: threading.Event | None = None,
+    dead_letters_in_a_row: int = DEAD_LETTERS_IN_A_ROW,
+    on_health: Callable[[Health], None] = lambda _: None,
+    decode: Decode = codec.decode,
+) -> None:
+    """
+    Feed every record to each of *groups* exactly once, and keep what they state in *schema* of *database*.
+
+    Without *until*, the one group is a member of Kafka's group of its name, shares the partitions with its other
+    members, and goes on until *stop* is set: then the batch in hand is committed and the group left at once. With
+    *until* (next offsets by partition, as `extent.ends_of` gives them) this is a replay: it joins no group, reads these
+    partitions itself, feeds all *groups* in one pass, and returns when it is there.
+
+    While a server is away it waits, and goes on by itself. Raises `AnotherLog`, `OffsetOutOfRange` and
+    `TooManyDeadLetters` where a person has to decide, and whatever is a bug; then nothing of the batch is recorded.
+    """
+    if until is None and len(groups) != 1:
+        raise ValueError("only a replay feeds several groups: each live group is a process of its own")
+    runner = _Runner(
+        groups=groups,
+        source=source,
+        database=database,
+        schema=schema,
+        until=until,
+        stop=stop or threading.Event(),
+        limit=dead_letters_in_a_row,
+        on_health=on_health,
+        decode=decode,
+    )
+    try:
+        runner.work()
+    finally:
+        runner.leave()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Runner:
+    groups: Sequence[Group[Any]]
+    source: Source
+    database: Engine
+    schema: str
+    until: Mapping[Partition, int] | None
+    stop: threading.Event
+    limit: int
+    on_health: Callable[[Health], None]
+    decode: Decode
+    log: Log | None = None
+    positions: Positions = field(default_factory=dict)
+    kafka_knows: bool = True
+    health: Health = STARTING
+
+    @property
+    def name(self) -> str:
+        """What log lines call it."""
+        return "+".join(group.name for group in self.groups)
+
+    def work(self) -> None:
+        """Round after round, until stopped or there."""
+        persistently = Retrying(
+            retry=retry_if_exception(is_transient),
+            wait=wait_random_exponential(multiplier=0.1, max=LONGEST_WAIT_S),
+            stop=stop_when_event_set(self.stop),
+            before_sleep=self._drop_the_batch,
+            sleep=self._stand_by,
+        )
+        while not self.stop.is_set() and not self._is_there():
+            with suppress(RetryError):  # stopped while a server was away
+                persistently(self._round)
+
+    def leave(self) -> None:
+        """Leave the group, so that others need not wait for the session to time out."""
+        if self.log is not None:
+            self._report(now=True)
+            self.log.close()
+
+    def _round(self) -> None:
+        log = self.log = self.log or self._open()
+        if unsettled := log.unsettled():
+            self._settle(log, unsettled)
+        records = log.poll(POLL_S)
+        if self.until is not None:
+            records = [record for record in records if record.offset < self.until[record.source]]
+        if records:
+            started = time.monotonic()
+            taken = take(self._transaction, self.decode, self.groups, records, self.positions, self.limit)
+            self.positions, self.kafka_knows = taken.positions, False
+            telling.batch(taken, time.monotonic() - started)
+        self._report()
+        if not log.answers():
+            self._say(Health(ready=False, detail="Kafka does not answer"))
+        elif not log.unsettled():
+            self._say(Health(ready=True, detail="at work"))
+
+    def _open(self) -> Log:
+        if self.until is not None:
+            return Log(self.source, partitions=self.until)
+        (group,) = self.groups
+        ends_of(self.source, group.topics)  # a topic that is not there is said here, not left to kafka-python's retries
+        return Log(self.source, group_id=group.name, topics=group.topics)
+
+    def _settle(self, log: Log, unsettled: frozenset[Partition]) -> None:
+        found = extents(self.source, unsettled)
+        with self._transaction() as connection:
+            ledger.begin(connection, self._starts(found))
+            rows = ledger.positions(connection, {group.name for group in self.groups})
+        mine = log.assigned()
+        self.positions = {
+            (row.group, (row.topic, row.partition)): row for row in rows if (row.topic, row.partition) in mine
+        }
+        next_offsets: dict[Partition, int] = {}
+        for (_, partition), row in self.positions.items():
+            if partition in found:
+                check(row, found[partition])
+                next_offsets[partition] = min(row.next_offset, next_offsets.get(partition, row.next_offset))
+        for partition, next_offset in next_offsets.items():
+            log.settle(partition, next_offset, found[partition].topic_id)
+        logger.info("%s goes on from %s", self.name, telling.places(self.positions.values()))
+
+    def _starts(self, found: Mapping[Partition, Extent]) -> list[Position]:
+        return [
+            Position(
+                group=group.name,
+                topic=topic,
+                partition=partition,
+                next_offset=extent.beginning,
+                cluster_id=extent.cluster_id,
+                topic_id=extent.topic_id,
+            )
+            for group in self.groups
+            for (topic, partition), extent in sorted(found.items(), key=lambda item: item[0])
+            if topic in group.topics
+        ]
+
+    def _report(self, *, now: bool = False) -> None:
+        if self.until is None and not self.kafka_knows and self.log is not None:
+            next_offsets = {partition: row.next_offset for (_, partition), row in self.positions.items()}
+            self.kafka_knows = self.log.report(next_offsets, now=now)
+
+    def _is_there(self) -> bool:
+        if self.until is None or self.log is None or self.log.unsettled():
+            return False
+        return all(self.log.position(partition) >= end for partition, end in self.until.items())
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        path = '"' + self.schema.replace('"', '""') + '"'
+        with self.database.begin() as connection:
+            connection.execute(_SEARCH_PATH, {"path": path})
+            yield connection
+
+    def _drop_the_batch(self, attempt: RetryCallState) -> None:
+        error = attempt.outcome.exception() if attempt.outcome else None
+        if self.log is not None:
+            self.log.unsettle()
+        if isinstance(error, Fenced):
+            logger.warning("%s", error)
+        elif error is not None:
+            self._say(Health(ready=False, detail=reason(error)))
+
+    def _stand_by(self, seconds: float) -> None:
+        """Wait, polling on: a member that does not poll is put out of its group, and holds up its rebalances."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self.stop.is_set():
+            if self.log is not None:
+                try:
+                    self.log.poll(0.0)
+                except KafkaError as error:
+                    if not error.retriable:
+                        raise
+            self.stop.wait(min(left, 0.1))
+
+    def _say(self, health: Health) -> None:
+        if health.ready != self.health.ready:
+            level, state = (logging.INFO, "ready") if health.ready else (logging.WARNING, "waiting")
+            logger.log(level, "%s is %s: %s", self.name, state, health.detail)
+        if health != self.health:
+            self.health = health
+            self.on_health(health)
+
+
+_SEARCH_PATH = text("SELECT set_config('search_path', :path, true)")

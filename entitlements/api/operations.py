@@ -1,0 +1,45 @@
+"""What operators ask: is it alive, can it decide, and how far the consumers are. Edge: HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from entitlements.api.requests import read_query
+from entitlements.api.responses import json_response
+from entitlements.api.snapshots import Snapshot, Snapshots
+from entitlements.api.tokens import Token
+from entitlements.ledger import positions
+from schemas.topics import CONSUMER_GROUPS
+
+
+async def livez(_: Request) -> Response:
+    """`GET /livez`: the process answers."""
+    return json_response({"status": "ok"})
+
+
+def readyz(snapshots: Snapshots) -> Callable[[Request], Awaitable[Response]]:
+    """`GET /readyz`: it can decide. 503 while the database is away or not migrated, or has no catalog yet."""
+
+    async def ready(_: Request) -> Response:
+        await snapshots.ask(Snapshot.terms)
+        return json_response({"status": "ok"})
+
+    return ready
+
+
+async def progress(request: Request, _token: Token, snapshots: Snapshots) -> Response:
+    """`GET /v1/progress`: the next offsets as Postgres has them; about no marketplace, so any token may ask."""
+    read_query(request.scope["query_string"])
+    return json_response({"groups": await snapshots.ask(next_offsets)})
+
+
+def next_offsets(snapshot: Snapshot) -> dict[str, dict[str, int]]:
+    """By consumer group and `topic-partition`, for the topics that the group reads."""
+    groups: dict[str, dict[str, int]] = {group: {} for group in CONSUMER_GROUPS}
+    for position in positions(snapshot.connection, CONSUMER_GROUPS):
+        if position.topic in CONSUMER_GROUPS[position.group]:
+            groups[position.group][f"{position.topic}-{position.partition}"] = position.next_offset
+    return groups

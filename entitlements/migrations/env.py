@@ -1,0 +1,18 @@
+"""Alembic's entry: migrates the schema of the connection that it is handed, and nothing else."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from entitlements.ledger import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=metadata,
+    version_table="migrations",
+    version_table_schema=context.config.attributes["schema"],
+    compare_type=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

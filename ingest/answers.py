@@ -1,0 +1,119 @@
+"""
+What a client is told: the answers of ingest's HTTP edge, and how they are sent (ASGI). Edge.
+
+Every answer that is not 200 is a problem of RFC 9457.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from ingest.delivery import Ignore, Publish
+from ingest.publisher import Published
+
+LINGER_SECONDS = 5.0
+LINGER_BYTES = 16 * 1024 * 1024
+"""
+How long, and for how much of it, a refused body is read on and thrown away before the connection is closed: closing
+earlier would reset it, and the client, still sending, would never read why it was refused.
+"""
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the client is told; *outcome* is what the log is told."""
+
+    status: int
+    body: Mapping[str, Any]
+    outcome: str
+    headers: tuple[Header, ...] = ()
+    body_was_read: bool = True
+    decision: Publish | Ignore | None = None
+
+
+def published(decision: Publish, at: Published) -> Answer:
+    """The broker has it, and where."""
+    return Answer(
+        status=200,
+        body={
+            "status": "published",
+            "event": decision.event_id,
+            "topic": at.topic,
+            "partition": at.partition,
+            "offset": at.offset,
+        },
+        outcome=f"published topic={at.topic} partition={at.partition} offset={at.offset}",
+        decision=decision,
+    )
+
+
+def ignored(decision: Ignore) -> Answer:
+    """Nothing to do, and why: Stripe need not send it again."""
+    return Answer(
+        status=200,
+        body={"status": "ignored", "reason": decision.reason},
+        outcome=f"ignored reason={decision.reason}",
+        decision=decision,
+    )
+
+
+def problem(
+    status: HTTPStatus,
+    detail: str,
+    *headers: Header,
+    body_was_read: bool = True,
+    decision: Publish | Ignore | None = None,
+) -> Answer:
+    """An answer of RFC 9457; *detail* is for people and is logged: no payload, no secret."""
+    return Answer(
+        status=status,
+        body={"type": "about:blank", "title": status.phrase, "status": status, "detail": detail},
+        outcome=f"refused status={status} detail={detail}",
+        headers=headers,
+        body_was_read=body_was_read,
+        decision=decision,
+    )
+
+
+def retry_after(seconds: int) -> Header:
+    """The header that says when to try again."""
+    return (b"retry-after", b"%d" % seconds)
+
+
+async def respond(answer: Answer, receive: Receive, send: Send) -> None:
+    """Send *answer*; where the body was not read to its end, the connection is closed after it."""
+    body = msgspec.json.encode(answer.body)
+    content_type = b"application/json" if answer.status == HTTPStatus.OK else b"application/problem+json"
+    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *answer.headers]
+    if not answer.body_was_read:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": int(answer.status), "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": not answer.body_was_read})
+    if not answer.body_was_read:
+        await _throw_away(receive)
+        await send({"type": "http.response.body"})
+
+
+async def _throw_away(receive: Receive) -> None:
+    """Read on, within bounds, what the client is still sending."""
+    left = LINGER_BYTES
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while left > 0:
+                message = await receive()
+                if not message.get("more_body"):
+                    return
+                left -= len(message["body"])

@@ -1,0 +1,216 @@
+"""
+The HTTP edge of ingest (contract, section 4): what Stripe delivers comes in, and the answer says whether Kafka has it.
+
+Plain ASGI: three routes need no framework, and this is the hot path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Protocol
+
+import uvicorn
+
+from ingest.answers import Answer, App, Header, Receive, Scope, Send, ignored, problem, published, respond, retry_after
+from ingest.delivery import Ignore, Integration, NotAnEvent, ThinEventNotFetched, decide
+from ingest.publisher import Overloaded, Published, PublishFailed
+from ingest.signature import SignatureRejected, verify
+from schemas.codec import Headers
+
+log = logging.getLogger(__name__)
+
+WEBHOOKS = "/webhooks/stripe/"
+MAX_BODY_BYTES = 1024 * 1024
+TOO_LARGE = f"The body is larger than {MAX_BODY_BYTES} bytes, the most that is taken."
+BODY_SECONDS = 10.0
+"""Longest wait for a body to arrive whole."""
+
+MAX_IN_PROGRESS = 1_000
+"""Deliveries being received or waiting for Kafka; each may hold a body of up to `MAX_BODY_BYTES`."""
+
+SHUTDOWN_SECONDS = 20
+"""After SIGTERM: more than a slow body and a slow confirmation take together."""
+
+TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""Version 00 of W3C Trace Context; of any other version a new trace is begun, as its section 4.3 allows."""
+
+
+class Publisher(Protocol):
+    """Where events go; `KafkaPublisher` in production."""
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+    def ready(self) -> bool: ...
+    async def publish(self, *, key: bytes, value: bytes, headers: Headers) -> Published: ...
+
+
+def ingest_app(integrations: Mapping[str, Integration], publisher: Publisher, clock: Callable[[], float]) -> App:
+    """
+    The ASGI application that takes the deliveries of *integrations*, by name, and gives them to *publisher*.
+
+    *clock* is read for durations alone, in seconds from any beginning, and must not go back. The publisher is started
+    and closed with the application's lifespan.
+    """
+    return _Ingest(integrations, publisher, clock)
+
+
+def server(app: App, *, host: str, port: int) -> uvicorn.Server:
+    """
+    The HTTP server of *app*: `.run()` it, or await `.serve()` in a loop of one's own.
+
+    SIGTERM and SIGINT, or `should_exit`, stop it: it listens no more, finishes what has begun within
+    `SHUTDOWN_SECONDS`, and ends the lifespan, which closes the publisher. Then the signal is raised again.
+    """
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_keep_alive=75,  # longer than proxies keep theirs, or they reuse one that is being closed
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+    )
+
+
+class _Refused(Exception):
+    """A request that is refused before its body has been read to the end."""
+
+    def __init__(self, status: HTTPStatus, detail: str, *headers: Header) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers
+
+
+class _Ingest:
+    __slots__ = ("_clock", "_in_progress", "_integrations", "_publisher")
+
+    def __init__(
+        self, integrations: Mapping[str, Integration], publisher: Publisher, clock: Callable[[], float]
+    ) -> None:
+        self._integrations = integrations
+        self._publisher = publisher
+        self._clock = clock
+        self._in_progress = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        path: str = scope["path"]
+        if path.startswith(WEBHOOKS) and (integration := self._integrations.get(path[len(WEBHOOKS) :])):
+            answer = await self._deliver(scope, receive, integration)
+        else:
+            answer = self._health(scope["method"], path)
+        await respond(answer, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self._publisher.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._publisher.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _health(self, method: str, path: str) -> Answer:
+        if path not in ("/livez", "/readyz"):
+            return problem(HTTPStatus.NOT_FOUND, "There is no such integration or page.", body_was_read=False)
+        if method not in ("GET", "HEAD"):
+            allow = (b"allow", b"GET, HEAD")
+            return problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} is read with GET.", allow, body_was_read=False)
+        if path == "/readyz" and not self._publisher.ready():
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Kafka is away, or lacks the topic.", retry_after(1))
+        return Answer(status=200, body={"status": "ok"}, outcome="ok")
+
+    async def _deliver(self, scope: Scope, receive: Receive, integration: Integration) -> Answer:
+        """Take one delivery, and log one line about it: never what it says, nor how it was signed."""
+        began = self._clock()
+        self._in_progress += 1
+        try:
+            answer = await self._take(scope, receive, integration)
+        finally:
+            self._in_progress -= 1
+        event_id, event_type = ("-", "-") if (of := answer.decision) is None else (of.event_id, of.event_type)
+        milliseconds = (self._clock() - began) * 1000
+        log.info(
+            "integration=%s event=%s type=%s ms=%.1f %s",
+            integration.name, event_id, event_type, milliseconds, answer.outcome,
+        )  # fmt: skip
+        return answer
+
+    async def _take(self, scope: Scope, receive: Receive, integration: Integration) -> Answer:
+        """The contract's table, in its order."""
+        decision = None
+        try:
+            headers = dict(scope["headers"])
+            _check_form(scope["method"], headers)
+            if self._in_progress > MAX_IN_PROGRESS:
+                raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Too many deliveries are in progress.", retry_after(1))
+            body = await _whole_body(receive)
+            verify(body, headers.get(b"stripe-signature"), integration.signing_secrets)
+            decision = decide(body, integration, _traceparent(headers.get(b"traceparent")))
+            if isinstance(decision, Ignore):
+                return ignored(decision)
+            at = await self._publisher.publish(key=decision.key, value=decision.value, headers=decision.headers)
+            return published(decision, at)
+        except _Refused as refusal:
+            return problem(refusal.status, str(refusal), *refusal.headers, body_was_read=False)
+        except SignatureRejected as error:
+            advice = "Compare the endpoint's signing secret in Stripe with the integration's, and this machine's clock."
+            return problem(HTTPStatus.BAD_REQUEST, f"{error}. {advice}")
+        except NotAnEvent as error:
+            return problem(HTTPStatus.BAD_REQUEST, f"{error}.")
+        except ThinEventNotFetched as error:
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}.", retry_after(3600))
+        except (Overloaded, PublishFailed) as error:
+            detail = f"{error}. Deliver it again."
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after(1), decision=decision)
+
+
+def _check_form(method: str, headers: Mapping[bytes, bytes]) -> None:
+    """Refuse what can be refused without reading the body."""
+    if method != "POST":
+        raise _Refused(HTTPStatus.METHOD_NOT_ALLOWED, "Webhooks are delivered with POST.", (b"allow", b"POST"))
+    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if media_type != b"application/json":
+        raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The Content-Type of a webhook is application/json.")
+    if int(headers.get(b"content-length", 0)) > MAX_BODY_BYTES:
+        raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
+
+
+async def _whole_body(receive: Receive) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":  # nobody is left to read this
+                    raise _Refused(HTTPStatus.BAD_REQUEST, "The client went away before the body was whole.")
+                chunks.append(message["body"])
+                size += len(message["body"])
+                if size > MAX_BODY_BYTES:
+                    raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
+                if not message["more_body"]:
+                    return b"".join(chunks)
+    except TimeoutError:
+        detail = f"The body was not whole within {BODY_SECONDS:.0f} seconds."
+        raise _Refused(HTTPStatus.REQUEST_TIMEOUT, detail) from None
+
+
+def _traceparent(given: bytes | None) -> str:
+    if given is not None and TRACEPARENT.fullmatch(given):
+        return given.decode()
+    fresh = os.urandom(24).hex()
+    return f"00-{fresh[:32]}-{fresh[32:]}-00"

@@ -1,0 +1,151 @@
+"""
+Kafka as operators use it: topics made, catalog revisions read and published. An edge: Kafka.
+
+What operators do is in the log, like what Stripe says: a catalog counts once the `grants` consumer has read it there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.admin import ConfigResource
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.structs import TopicPartition
+
+from consumers.log import Source
+from entitlements.domain.facts import canonical_json
+from schemas.codec import CatalogApplied, InvalidMessage, decode, encode_catalog
+from schemas.topics import MAX_MESSAGE_BYTES, OPERATOR_COMMANDS, Topic
+
+ANSWER_SECONDS = 10
+READ_SECONDS = 30
+
+
+class LogUnavailable(Exception):
+    """Kafka did not do what was asked: the text says what, and what Kafka said."""
+
+
+def make_topics(source: Source, topics: tuple[Topic, ...], say: Callable[[str], None]) -> None:
+    """
+    Make the topics that are not there. Those that are stay as they are; *say* is told where they differ from what the
+    settings ask for, since more partitions move keys, and a shorter retention deletes what can't be had again.
+    """
+    with _talking(source, "make the topics"), contextlib.closing(_admin(source)) as admin:
+        there = {topic["name"]: topic for topic in admin.describe_topics() if not topic["error_code"]}
+        for topic in topics:
+            if topic.name in there:
+                _compare(admin, topic, len(there[topic.name]["partitions"]), say)
+                continue
+            with contextlib.suppress(TopicAlreadyExistsError):  # another process was faster
+                admin.create_topics(
+                    {
+                        topic.name: {
+                            "num_partitions": topic.partitions,
+                            "replication_factor": topic.replication_factor,
+                            "configs": dict(topic.config),
+                        }
+                    },
+                    timeout_ms=ANSWER_SECONDS * 1000,
+                    wait_for_metadata=True,
+                )
+
+
+def _compare(admin: KafkaAdminClient, topic: Topic, partitions: int, say: Callable[[str], None]) -> None:
+    if partitions != topic.partitions:
+        say(f"topic {topic.name} has {partitions} partitions, the settings say {topic.partitions}; it is left as it is")
+    resource = ConfigResource("TOPIC", topic.name, configs=dict.fromkeys(topic.config))
+    found = admin.describe_configs([resource], config_filter="all")
+    (described,) = (by_name[topic.name] for by_name in found.values())
+    for name, wanted in topic.config.items():
+        if (actual := described[name]["value"]) != wanted:
+            say(f"topic {topic.name} has {name}={actual}, the settings say {wanted}; it is left as it is")
+
+
+def published_revisions(source: Source) -> tuple[CatalogApplied, ...]:
+    """Every catalog revision on the operators' topic, in its order. What can't be read there is passed over."""
+    partition = TopicPartition(OPERATOR_COMMANDS, 0)
+    found: list[CatalogApplied] = []
+    with _talking(source, "read the operators' topic"), contextlib.closing(_consumer(source)) as consumer:
+        consumer.assign([partition])
+        consumer.seek_to_beginning(partition)
+        end = consumer.end_offsets([partition])[partition]
+        deadline = time.monotonic() + READ_SECONDS
+        while consumer.position(partition) < end:
+            if time.monotonic() > deadline:
+                raise LogUnavailable(f"Kafka gave no end of {OPERATOR_COMMANDS} within {READ_SECONDS} s")
+            for record in consumer.poll(timeout_ms=500).get(partition, ()):
+                with contextlib.suppress(InvalidMessage):
+                    message = decode(record.topic, record.value, record.headers)
+                    if isinstance(message, CatalogApplied):
+                        found.append(message)
+    return tuple(found)
+
+
+def publish_catalog(
+    source: Source,
+    document: Mapping[str, Any],
+    *,
+    applied_by: str,
+    in_force_from: datetime | None,
+    at: datetime,
+) -> CatalogApplied | None:
+    """
+    Publish a catalog as the next revision, in force from *in_force_from*, or from *at* where that is None; the first
+    holds from the beginning of time. Returns None, and publishes nothing, if it does not differ from the newest.
+    """
+    there = published_revisions(source)
+    newest = max(there, key=lambda revision: revision.number, default=None)
+    if newest is not None and canonical_json(newest.document) == canonical_json(document) and in_force_from is None:
+        return None
+    revision = CatalogApplied(
+        number=1 if newest is None else newest.number + 1,
+        in_force_from=None if newest is None else in_force_from or at,
+        applied_by=applied_by,
+        document=document,
+    )
+    key, value, headers = encode_catalog(revision, at=at)
+    with _talking(source, "publish the catalog"):
+        producer = KafkaProducer(
+            bootstrap_servers=source.bootstrap.split(","),
+            acks="all",
+            enable_idempotence=True,
+            max_request_size=MAX_MESSAGE_BYTES,
+            delivery_timeout_ms=ANSWER_SECONDS * 1000,
+            request_timeout_ms=ANSWER_SECONDS * 900,
+            **source.security,
+        )
+        with contextlib.closing(producer):
+            producer.send(OPERATOR_COMMANDS, key=key, value=value, headers=headers).get(timeout=ANSWER_SECONDS)
+    return revision
+
+
+@contextlib.contextmanager
+def _talking(source: Source, purpose: str) -> Iterator[None]:
+    try:
+        yield
+    except KafkaError as error:
+        raise LogUnavailable(f"could not {purpose} on Kafka at {source.bootstrap}: {error}") from error
+
+
+def _admin(source: Source) -> KafkaAdminClient:
+    return KafkaAdminClient(
+        bootstrap_servers=source.bootstrap.split(","),
+        bootstrap_timeout_ms=ANSWER_SECONDS * 1000,
+        request_timeout_ms=ANSWER_SECONDS * 1000,
+        **source.security,
+    )
+
+
+def _consumer(source: Source) -> KafkaConsumer:
+    return KafkaConsumer(
+        bootstrap_servers=source.bootstrap.split(","),
+        bootstrap_timeout_ms=ANSWER_SECONDS * 1000,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        **source.security,
+    )

@@ -1,0 +1,101 @@
+"""
+The long-running processes, put together from settings: ingest, one consumer, query. The edge where they are wired.
+
+Each reads and checks all its settings before it opens anything, logs to stderr, and ends in order on SIGTERM or SIGINT.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
+
+import uvicorn
+
+from consumers import grants, invoices, revocations
+from consumers.batch import Group
+from consumers.runner import run
+from entitlements import store
+from entitlements.api.app import query_app
+from entitlements.api.snapshots import ANSWER_SECONDS, DATABASE_THREADS
+from ingest.app import ingest_app
+from ingest.app import server as ingest_server
+from ingest.publisher import KafkaPublisher
+from ops import catalog_file, settings
+from ops.database import engine
+from ops.settings import Environment
+from schemas.topics import CONSUMER_GROUPS, EVENTS
+
+QUERY_SHUTDOWN_S = 5
+
+DECIDERS: Mapping[str, Any] = MappingProxyType(
+    {"grants": grants.decide, "revocations": revocations.decide, "invoices": invoices.decide}
+)
+
+
+def group(name: str) -> Group[Any]:
+    """The consumer group of that name."""
+    return Group(name=name, topics=CONSUMER_GROUPS[name], decide=DECIDERS[name], record=store.record)
+
+
+def ingest(environment: Environment) -> None:
+    """Take Stripe's deliveries until told to stop."""
+    catalog = catalog_file.load(settings.catalog_path(environment)).catalog
+    integrations = settings.integrations(environment, catalog)
+    address, source = settings.ingest_address(environment), settings.kafka(environment)
+    log_to_stderr()
+    publisher = KafkaPublisher(source.bootstrap, EVENTS, security=source.security)
+    ingest_server(ingest_app(integrations, publisher, time.monotonic), host=address.host, port=address.port).run()
+
+
+def consume(environment: Environment, name: str) -> None:
+    """Be a member of the consumer group *name* until told to stop."""
+    schema, source = settings.schema(environment), settings.kafka(environment)
+    database = engine(settings.database_url(environment), schema, connections=2)
+    log_to_stderr()
+    stop = threading.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: stop.set())
+    run([group(name)], source, database, schema, stop=stop)
+
+
+def query(environment: Environment) -> None:
+    """Answer gateways until told to stop."""
+    tokens, address = settings.query_tokens(environment), settings.query_address(environment)
+    database = engine(
+        settings.database_url(environment),
+        settings.schema(environment),
+        connections=DATABASE_THREADS,
+        statement_timeout_s=ANSWER_SECONDS,
+    )
+    log_to_stderr()
+    uvicorn.run(
+        query_app(database, tokens, lambda: datetime.now(UTC)),
+        host=address.host,
+        port=address.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=QUERY_SHUTDOWN_S,
+    )
+
+
+def log_to_stderr() -> None:
+    """One line a record, in UTC. kafka-python's warnings repeat what our own lines say once, so only its errors."""
+    logging.Formatter.converter = time.gmtime
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+    )
+    logging.getLogger("kafka").setLevel(logging.ERROR)

@@ -1,0 +1,196 @@
+"""
+Settings from the environment, read once and handed down frozen (contract, section 2). The only reader of it.
+
+`NAME_FILE` reads the value of `NAME` from a file, for secrets. A wrong or missing setting raises `BadSetting`, whose
+text is the one line that an operator sees before anything is opened.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from consumers.log import Source
+from entitlements.api.tokens import Token, parse_tokens
+from entitlements.domain.catalog import Catalog
+from entitlements.domain.catalog import Integration as CatalogIntegration
+from ingest.delivery import Integration
+from schemas.topics import KEEP_FOR_EVER, Topic, topics
+
+EXAMPLE_CATALOG = Path(__file__).with_name("catalog.example.yaml")
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\s]+):(?P<port>\d{1,5})")
+_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+class BadSetting(Exception):
+    """A setting is missing or can't be used: the text names it and says what it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a listener listens, or a client connects."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """The process's environment, as it was when it started."""
+
+    variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType(dict(os.environ)))
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The value of *name*, or what is in the file that *name*_FILE names, without its last line break."""
+        value, file = self.variables.get(name), self.variables.get(f"{name}_FILE")
+        if value and file:
+            raise BadSetting(f"{name} and {name}_FILE are both set: unset one of them")
+        if not file:
+            return value or default
+        try:
+            return Path(file).read_text(encoding="utf-8").rstrip("\r\n") or default
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadSetting(f"{name}_FILE names {file}, which cannot be read: {error}") from error
+
+    def require(self, name: str, what: str) -> str:
+        """The value of *name*; *what* tells the operator what to set it to."""
+        value = self.get(name)
+        if value is None:
+            raise BadSetting(f"{name} is not set: {what}")
+        return value
+
+    def with_values(self, values: Mapping[str, str]) -> Environment:
+        """The same with *values* on top."""
+        return Environment(variables=MappingProxyType({**self.variables, **values}))
+
+
+def database_url(environment: Environment) -> str:
+    """`ENTITLE_DATABASE_URL`, checked to be a PostgreSQL one."""
+    example = "postgresql://user:password@host:5432/database"
+    text = environment.require("ENTITLE_DATABASE_URL", f"the database's URL, such as {example}")
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError) as error:
+        raise BadSetting(f"ENTITLE_DATABASE_URL is not a URL; it looks like {example}") from error
+    if url.get_backend_name() not in ("postgresql", "postgres"):
+        raise BadSetting(f"ENTITLE_DATABASE_URL is for {url.get_backend_name()}; it looks like {example}")
+    return url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+
+
+def schema(environment: Environment) -> str:
+    """`ENTITLE_SCHEMA`: the PostgreSQL schema of the facts."""
+    name = environment.get("ENTITLE_SCHEMA", "entitlements") or ""
+    if not _SCHEMA.fullmatch(name):
+        raise BadSetting(f"ENTITLE_SCHEMA is {name!r}: lower-case letters, digits and underscores, at most 63")
+    return name
+
+
+def kafka(environment: Environment) -> Source:
+    """`ENTITLE_KAFKA` and its `_SECURITY_PROTOCOL`, `_SASL_MECHANISM`, `_USERNAME`, `_PASSWORD`, `_CA_FILE`."""
+    bootstrap = environment.require("ENTITLE_KAFKA", "bootstrap servers, such as host:9092 or a:9092,b:9092")
+    for server in bootstrap.split(","):
+        _address("ENTITLE_KAFKA", server.strip())
+    names = {
+        "security_protocol": "ENTITLE_KAFKA_SECURITY_PROTOCOL",
+        "sasl_mechanism": "ENTITLE_KAFKA_SASL_MECHANISM",
+        "sasl_plain_username": "ENTITLE_KAFKA_USERNAME",
+        "sasl_plain_password": "ENTITLE_KAFKA_PASSWORD",
+        "ssl_cafile": "ENTITLE_KAFKA_CA_FILE",
+    }
+    given = {setting: value for setting, name in names.items() if (value := environment.get(name))}
+    protocols = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+    if given.get("security_protocol", "PLAINTEXT") not in protocols:
+        raise BadSetting(f"ENTITLE_KAFKA_SECURITY_PROTOCOL is not one of {', '.join(protocols)}")
+    return Source(bootstrap=bootstrap, security=MappingProxyType(dict[str, Any](given)))
+
+
+def log_topics(environment: Environment) -> tuple[Topic, ...]:
+    """The topics as the settings want them created."""
+    return topics(
+        event_partitions=_count(environment, "ENTITLE_EVENT_PARTITIONS", 6),
+        event_retention_ms=_retention(environment),
+        replication_factor=_count(environment, "ENTITLE_REPLICATION_FACTOR", 1),
+        min_insync_replicas=_count(environment, "ENTITLE_MIN_INSYNC_REPLICAS", 1),
+    )
+
+
+def catalog_path(environment: Environment) -> Path:
+    """`ENTITLE_CATALOG`, which must be set where the program is not only tried out."""
+    return Path(environment.require("ENTITLE_CATALOG", "the path of the catalog's YAML file"))
+
+
+def ingest_address(environment: Environment) -> Address:
+    """`ENTITLE_INGEST_ADDRESS`: where Stripe's webhooks come in."""
+    return _address("ENTITLE_INGEST_ADDRESS", environment.get("ENTITLE_INGEST_ADDRESS", "127.0.0.1:8080") or "")
+
+
+def query_address(environment: Environment) -> Address:
+    """`ENTITLE_QUERY_ADDRESS`: where gateways ask."""
+    return _address("ENTITLE_QUERY_ADDRESS", environment.get("ENTITLE_QUERY_ADDRESS", "127.0.0.1:8081") or "")
+
+
+def free_address() -> Address:
+    """An address of this machine that nobody listens on, for what is only tried out."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return Address("127.0.0.1", probe.getsockname()[1])
+
+
+def query_tokens(environment: Environment) -> tuple[Token, ...]:
+    """`ENTITLE_QUERY_TOKENS`: the gateways' bearer tokens."""
+    text = environment.require(
+        "ENTITLE_QUERY_TOKENS", "gateways' bearer tokens, comma-separated: token or token@marketplace"
+    )
+    try:
+        return parse_tokens(text)
+    except ValueError as error:
+        raise BadSetting(f"ENTITLE_QUERY_TOKENS: {error}") from error
+
+
+def integrations(environment: Environment, catalog: Catalog) -> dict[str, Integration]:
+    """The catalog's integrations with the signing secrets that it names."""
+    return {name: _integration(environment, each) for name, each in catalog.integrations.items()}
+
+
+def _integration(environment: Environment, named: CatalogIntegration) -> Integration:
+    text = environment.require(
+        named.signing_secrets_env,
+        f"signing secrets (whsec_…, comma-separated) of the catalog's integration {named.name}",
+    )
+    secrets = tuple(secret for part in text.split(",") if (secret := part.strip()))
+    if not secrets:
+        raise BadSetting(f"{named.signing_secrets_env} holds no signing secret for the integration {named.name}")
+    return Integration(name=named.name, mode=named.mode.value, signing_secrets=secrets, accounts=named.accounts)
+
+
+def _address(name: str, text: str) -> Address:
+    found = _ADDRESS.fullmatch(text)
+    if found is None or not 0 < int(found["port"]) < 65_536:
+        raise BadSetting(f"{name} is {text!r}: it takes host:port, such as 127.0.0.1:8080")
+    return Address(found["host"].strip("[]"), int(found["port"]))
+
+
+def _count(environment: Environment, name: str, default: int) -> int:
+    text = environment.get(name, str(default)) or ""
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 10_000:
+        raise BadSetting(f"{name} is {text!r}: it takes a whole number from 1 to 10000")
+    return int(text)
+
+
+def _retention(environment: Environment) -> int:
+    text = environment.get("ENTITLE_EVENT_RETENTION_DAYS", "forever") or ""
+    if text == "forever":
+        return KEEP_FOR_EVER
+    return _count(environment, "ENTITLE_EVENT_RETENTION_DAYS", 1) * 24 * 60 * 60 * 1000

@@ -1,0 +1,194 @@
+"""
+`entitle up`: servers, tables, topics, catalog, and every program of ours as a process of its own. Edge: all of them.
+
+What the settings do not give is supplied for trying out: the embedded servers, the example catalog, a signing secret
+and a token, kept in the folder so that they stay the same.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy.exc import OperationalError
+
+from ops import catalog_file, settings, stack
+from ops.asking import Edge
+from ops.database import engine, migrate
+from ops.operator_log import make_topics, publish_catalog
+from ops.settings import Address, BadSetting, Environment
+from ops.supervisor import Program, Supervisor
+from schemas.topics import CONSUMER_GROUPS
+
+READY_S = 60.0
+
+QUESTION = {
+    "subject": {"type": "customer", "id": "cus_1"},
+    "action": {"name": "invoke"},
+    "resource": {"type": "api", "id": "orders"},
+}
+
+Say = Callable[[str], None]
+
+
+class NotReady(Exception):
+    """The programs were started but did not come to work: the text says which and where their logs are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """
+    All that runs. *secrets* are the signing secrets by integration, the first of each; *started* are the settings of
+    the servers that were started because none were set.
+    """
+
+    environment: Environment
+    edge: Edge
+    secrets: Mapping[str, str]
+    started: frozenset[str]
+    supervisor: Supervisor
+    folder: Path
+
+
+@contextmanager
+def pipeline(
+    given: Environment, folder: Path, say: Say, *, instances: Mapping[str, int] | None = None
+) -> Iterator[Pipeline]:
+    """
+    Everything running and ready while the context lasts; then all that was started here is stopped.
+
+    *instances* says how many of a program to run, where not one.
+    """
+    path = Path(given.get("ENTITLE_CATALOG") or settings.EXAMPLE_CATALOG)
+    catalog = catalog_file.load(path)
+    environment = _with_secrets(given, catalog.catalog.integrations, folder).with_values({"ENTITLE_CATALOG": str(path)})
+    ingest, query = settings.ingest_address(environment), settings.query_address(environment)
+    named = settings.integrations(environment, catalog.catalog)
+    tokens = settings.query_tokens(environment)
+    settings.log_topics(environment)
+    for name, address in (("ENTITLE_INGEST_ADDRESS", ingest), ("ENTITLE_QUERY_ADDRESS", query)):
+        _refuse_taken(name, address)
+    asked = {name: bool(environment.get(name)) for name in ("ENTITLE_DATABASE_URL", "ENTITLE_KAFKA")}
+    with stack.running(
+        folder / "servers", database=not asked["ENTITLE_DATABASE_URL"], kafka=not asked["ENTITLE_KAFKA"], say=say
+    ) as servers:
+        if servers.database is not None:
+            environment = environment.with_values({"ENTITLE_DATABASE_URL": servers.database.address})
+        if servers.kafka is not None:
+            environment = environment.with_values({"ENTITLE_KAFKA": servers.kafka.address})
+        _prepare(environment, catalog, say)
+        supervisor = Supervisor(_programs(environment, folder / "logs", instances or {}), say)
+        edge = Edge(ingest=f"http://{ingest}", query=f"http://{query}", token=tokens[0].value)
+        try:
+            supervisor.start()
+            yield Pipeline(
+                environment=environment,
+                edge=edge,
+                secrets={name: integration.signing_secrets[0] for name, integration in named.items()},
+                started=frozenset(name for name, was_set in asked.items() if not was_set),
+                supervisor=supervisor,
+                folder=folder,
+            )
+        finally:
+            supervisor.stop()
+
+
+def wait_until_ready(running: Pipeline, stopped: Callable[[], bool] = lambda: False) -> None:
+    """Look after the programs until both listeners are ready; raises `NotReady` after a minute."""
+    deadline = datetime.now(UTC).timestamp() + READY_S
+    running.supervisor.run(
+        until=lambda: stopped() or not running.edge.ready() or datetime.now(UTC).timestamp() > deadline
+    )
+    if not stopped() and (waiting := running.edge.ready()):
+        raise NotReady(f"{'; '.join(waiting)}. The programs' logs are in {running.folder / 'logs'}")
+
+
+def describe(running: Pipeline) -> str:
+    """What a person needs to try it with curl."""
+    edge = running.edge
+    names = ("ENTITLE_DATABASE_URL", "ENTITLE_KAFKA")
+    started = [name for name in names if name in running.started]  # what was set may hold a password
+    shown = zip(("Servers", ""), started, strict=False)
+    lines = ["", f"Webhooks   POST {edge.ingest}/webhooks/stripe/INTEGRATION, signed by Stripe or with its secret:"]
+    lines += [f"             {name}: {secret}" for name, secret in running.secrets.items()]
+    lines += [
+        f"Questions  {edge.query}, bearer token {edge.token}",
+        "Try        curl -s -H 'Authorization: Bearer " + edge.token + f"' {edge.query}/v1/progress",
+        "           curl -s -H 'Authorization: Bearer " + edge.token + "' -H 'Content-Type: application/json' \\",
+        f"                -d '{json.dumps(QUESTION)}' \\",
+        f"                {edge.query}/access/v1/evaluation",
+        *(f"{label:11}{name}={running.environment.variables[name]}" for label, name in shown),
+        f"Logs       {running.folder / 'logs'}",
+        "Ctrl-C stops all of it.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _prepare(environment: Environment, catalog: catalog_file.CatalogFile, say: Say) -> None:
+    """Tables, topics, and the catalog as a revision if it is not the newest already."""
+    schema = settings.schema(environment)
+    on = engine(settings.database_url(environment), schema)
+    try:
+        migrate(on, schema)
+    except OperationalError as error:
+        raise BadSetting(f"ENTITLE_DATABASE_URL: the database cannot be used: {str(error.orig).strip()}") from error
+    finally:
+        on.dispose()
+    source = settings.kafka(environment)
+    make_topics(source, settings.log_topics(environment), say)
+    published = publish_catalog(
+        source, catalog.document, applied_by="entitle up", in_force_from=None, at=datetime.now(UTC)
+    )
+    if published is not None:
+        say(f"catalog {environment.get('ENTITLE_CATALOG')} published as revision {published.number}")
+
+
+def _programs(environment: Environment, logs: Path, instances: Mapping[str, int]) -> list[Program]:
+    entitle = [sys.executable, "-m", "ops"]
+    commands = {"ingest": ["ingest"], **{group: ["consume", group] for group in CONSUMER_GROUPS}, "query": ["query"]}
+    return [
+        Program(
+            name=name if number == 1 else f"{name}-{number}",
+            command=[*entitle, *command],
+            environment=environment.variables,
+            log=logs / (f"{name}.log" if number == 1 else f"{name}-{number}.log"),
+        )
+        for name, command in commands.items()
+        for number in range(1, instances.get(name, 1) + 1)
+    ]
+
+
+def _with_secrets(given: Environment, integrations: Mapping[str, object], folder: Path) -> Environment:
+    """Signing secrets and a token for trying out, where none are set; made once and kept for their owner's eyes."""
+    names = {getattr(each, "signing_secrets_env"): "whsec_" for each in integrations.values()}  # noqa: B009
+    names["ENTITLE_QUERY_TOKENS"] = "gateway_"
+    missing = {name: prefix for name, prefix in names.items() if given.get(name) is None}
+    if not missing:
+        return given
+    path = folder / "secrets.json"
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    made = {name: kept.get(name) or prefix + secrets.token_urlsafe(24) for name, prefix in missing.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(kept | made, indent=2) + "\n", encoding="utf-8")
+    return given.with_values(made)
+
+
+def _refuse_taken(name: str, address: Address) -> None:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+        except OSError as error:
+            raise BadSetting(
+                f"{name}: cannot listen on {address}: {error.strerror}; stop what does, or set another"
+            ) from error

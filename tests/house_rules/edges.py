@@ -1,0 +1,118 @@
+"""Where the program touches the world: environment, clock, transactions, terminal; no error goes unseen. Pure."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from tests.house_rules.rooms import OURS
+from tests.house_rules.source import Rule, Source, Violation, lies_in
+
+ENVIRONMENT = frozenset({"os.environ", "os.environb", "os.getenv", "os.getenvb", "os.putenv", "os.unsetenv"})
+ENVIRONMENT_READERS = ("ops", "tests")
+
+CLOCK = frozenset(
+    [f"datetime.datetime.{name}" for name in ("now", "utcnow", "today")]
+    + ["datetime.date.today", "time.gmtime", "time.localtime"]
+    + [f"time.{name}{unit}" for name in ("time", "monotonic", "perf_counter", "process_time") for unit in ("", "_ns")]
+)
+CLOCK_READERS = (
+    "consumers/log.py",  # how long ago the offsets were told to Kafka
+    "consumers/runner.py",  # how long a batch took, and how long to wait
+    "ingest/publisher.py",  # how long a webhook has waited
+    "ops",
+    "tests",
+)
+"""The edges that read the clock; below them time is an argument. `func.now()` is Postgres' clock, and never decides."""
+
+TRANSACTION = frozenset({"begin", "begin_nested", "begin_twophase", "commit", "rollback"})
+TRANSACTION_OWNERS = (
+    "consumers/batch.py",  # a savepoint for each record, to find the one that the database refuses
+    "consumers/log.py",  # Kafka's committed offset, for lag tools
+    "consumers/runner.py",
+    "ops",
+    "tests",
+)
+"""Who begins and commits; everybody else works on the connection that is handed in."""
+
+PRINTERS = ("ops", "tests/conftest.py")
+EVERYTHING = (None, "Exception", "BaseException")
+
+
+def reads_no_environment(source: Source) -> Iterator[Violation]:
+    """The environment is read in ops/ alone."""
+    if lies_in(source.path, ENVIRONMENT_READERS, "/"):
+        return
+    for line, name in _named(source, ENVIRONMENT):
+        text = f"reads {name}: settings are read in ops/ and handed down as frozen values"
+        yield Violation(path=source.path, line=line, text=text, rule="reads_no_environment")
+
+
+def reads_no_clock(source: Source) -> Iterator[Violation]:
+    """The clock is read at the edges alone."""
+    if lies_in(source.path, CLOCK_READERS, "/"):
+        return
+    for line, name in _named(source, CLOCK):
+        text = f"reads the clock ({name}): take the moment as an argument; an edge reads it once and hands it down"
+        yield Violation(path=source.path, line=line, text=text, rule="reads_no_clock")
+
+
+def leaves_transactions_to_the_edge(source: Source) -> Iterator[Violation]:
+    """One batch, one transaction, begun and committed by the edge that owns it."""
+    if lies_in(source.path, TRANSACTION_OWNERS, "/"):
+        return
+    for call in source.calls():
+        if not isinstance(call.func, ast.Attribute) or call.func.attr not in TRANSACTION:
+            continue
+        if lies_in(source.meaning(call.func) or "", OURS, "."):  # a function of ours that has such a name
+            continue
+        text = f"calls .{call.func.attr}(): take the connection as an argument; its owner begins and commits"
+        yield Violation(path=source.path, line=call.lineno, text=text, rule="leaves_transactions_to_the_edge")
+
+
+def prints_nothing(source: Source) -> Iterator[Violation]:
+    """Only ops/ talks to the person at the terminal."""
+    if lies_in(source.path, PRINTERS, "/"):
+        return
+    for call in source.calls():
+        if source.meaning(call.func) == "print":
+            text = "prints: log it, raise it, or return it for ops/ to show"
+            yield Violation(path=source.path, line=call.lineno, text=text, rule="prints_nothing")
+
+
+def swallows_nothing(source: Source) -> Iterator[Violation]:
+    """No handler takes every exception and does nothing about it."""
+    for node in ast.walk(source.tree):
+        match node:
+            case ast.ExceptHandler(type=kind, body=[ast.Pass() | ast.Continue() | ast.Expr(value=ast.Constant())]):
+                silent = any((source.meaning(each) if each else None) in EVERYTHING for each in _members(kind))
+            case ast.Call(func=function, args=kinds):
+                silent = source.meaning(function) == "contextlib.suppress" and any(
+                    source.meaning(each) in EVERYTHING[1:] for each in kinds
+                )
+            case _:
+                continue
+        if silent:
+            text = "swallows every exception: name the one that is expected, and let the others end the process"
+            yield Violation(path=source.path, line=node.lineno, text=text, rule="swallows_nothing")
+
+
+def _named(source: Source, names: frozenset[str]) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Name | ast.Attribute):
+            name = source.meaning(node)
+            if name in names:
+                yield node.lineno, name
+
+
+def _members(kind: ast.expr | None) -> list[ast.expr | None]:
+    return [*kind.elts] if isinstance(kind, ast.Tuple) else [kind]
+
+
+EDGE_RULES: tuple[Rule, ...] = (
+    reads_no_environment,
+    reads_no_clock,
+    leaves_transactions_to_the_edge,
+    prints_nothing,
+    swallows_nothing,
+)

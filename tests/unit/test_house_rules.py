@@ -1,0 +1,323 @@
+"""
+The house rules: the project keeps them, and each is seen to catch a trespass.
+
+Long because every way to break a rule, and every lawful neighbour of one, is a case of its own here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.house_rules import SOURCE_RULES, violations
+from tests.house_rules.edges import CLOCK_READERS, ENVIRONMENT_READERS, PRINTERS, TRANSACTION_OWNERS
+from tests.house_rules.files import ROOT, project_files, text_of, walked
+from tests.house_rules.rooms import LIBRARIES, ROOMS
+from tests.house_rules.shape import MUTABLE, POSITIONAL
+from tests.house_rules.text import TEXT_RULES
+
+HOME = "/".join(("", "home", "somebody", "project"))
+WORK = "/".join(("", "work", "project"))
+INDEX = ".".join(("pypi", "org"))
+MAVEN = ".".join(("repo", "maven", "apache", "org"))
+REGISTRY = ".".join(("docker", "io"))
+
+
+def module(code: str, docstring: str = "Something of ours. Edge: none.") -> str:
+    """A file that keeps every rule, but for what *code* breaks."""
+    return f'"""{docstring}"""\n\n{code}\n'
+
+
+def lines(count: int) -> str:
+    return "\n".join(f"    x = {number}" for number in range(count))
+
+
+SHARED_STATE = "from dataclasses import dataclass\n\n@dataclass({})\nclass _Fact:\n    id: str"
+
+TRESPASSES = {
+    "has_a_room": [
+        ("billing/invoices.py", module("x = 1"), "billing has no room"),
+        ("setup.py", module("x = 1"), "setup.py has no room"),
+        ("ingest/stripe/signature.py", module("x = 1"), "ingest/stripe has no room"),
+        ("entitlements/domain/rules/refund.py", module("x = 1"), "has no room"),
+    ],
+    "imports_ours_by_the_doors": [
+        ("schemas/codec.py", module("from entitlements.domain.facts import Grant"), "may import schemas"),
+        ("ingest/app.py", module("import entitlements.store"), "may import ingest, schemas"),
+        ("ingest/app.py", module("from consumers import runner"), "imports consumers.runner"),
+        ("entitlements/store.py", module("from ingest import app"), "imports ingest.app"),
+        ("entitlements/store.py", module("from consumers import log"), "imports consumers.log"),
+        ("entitlements/store.py", module("from entitlements.api import app"), "imports entitlements.api.app"),
+        ("entitlements/store.py", module("from schemas.codec import decode"), "imports schemas.codec.decode"),
+        ("entitlements/domain/facts.py", module("from schemas.codec import Message"), "imports schemas.codec.Message"),
+        ("entitlements/domain/facts.py", module("from schemas import topics"), "imports schemas.topics"),
+        ("entitlements/domain/facts.py", module("from schemas import *"), "imports schemas.*"),
+        ("entitlements/domain/access.py", module("from entitlements import store"), "imports entitlements.store"),
+        (
+            "entitlements/migrations/versions/0001.py",
+            module("import entitlements.tables"),
+            "may import nothing of ours",
+        ),
+        ("consumers/grants.py", module("from consumers.revocations import decide"), "imports consumers.revocations"),
+        ("consumers/grants.py", module("from consumers import invoices"), "imports consumers.invoices"),
+        ("consumers/invoices.py", module("import entitlements.store"), "may import entitlements.domain, schemas"),
+        ("consumers/runner.py", module("from consumers import grants"), "imports consumers.grants"),
+        ("consumers/runner.py", module("def _late():\n    import consumers.invoices"), "imports consumers.invoices"),
+        ("consumers/batch.py", module("from entitlements.api import app"), "imports entitlements.api.app"),
+        ("consumers/runner.py", module("from ops import settings"), "imports ops.settings"),
+        ("ops/cli.py", module("from tests import servers"), "imports tests.servers"),
+        ("consumers/runner.py", module("from . import log"), "relative import"),
+        ("consumers/runner.py", module("from .grants import decide"), "relative import"),
+    ],
+    "imports_libraries_at_home": [
+        ("schemas/codec.py", module("import orjson"), "imports orjson in a pure room"),
+        ("entitlements/domain/facts.py", module("from sqlalchemy import Table"), "in a pure room"),
+        ("consumers/grants.py", module("import sqlalchemy"), "in a pure room"),
+        ("consumers/runner.py", module("import stripe"), "at home in ingest"),
+        ("entitlements/store.py", module("from stripe import Event"), "at home in ingest"),
+        ("ingest/app.py", module("from kafka import KafkaProducer"), "at home in ingest/publisher.py, consumers, ops"),
+        ("entitlements/api/app.py", module("import kafka.errors"), "at home in ingest/publisher.py"),
+        ("ingest/app.py", module("import sqlalchemy as sa"), "at home in entitlements"),
+        ("ingest/app.py", module("import psycopg2"), "at home in entitlements"),
+        ("consumers/runner.py", module("from starlette.requests import Request"), "at home in ingest"),
+        ("entitlements/store.py", module("import uvicorn"), "at home in ingest"),
+        ("entitlements/api/app.py", module("import yaml"), "at home in ops"),
+        ("consumers/runner.py", module("import click"), "at home in ops"),
+        ("ingest/app.py", module("import rich.console"), "at home in ops"),
+        ("entitlements/store.py", module("from alembic import op"), "at home in entitlements/migrations, ops"),
+        ("ops/cli.py", module("import requests"), "at home in tests"),
+        ("ops/cli.py", module("import hypothesis"), "at home in tests"),
+    ],
+    "keeps_pure_of_the_world": [
+        ("schemas/topics.py", module("import os"), "imports os, but is pure"),
+        ("schemas/topics.py", module("import random"), "imports random"),
+        ("entitlements/domain/facts.py", module("from pathlib import Path"), "imports pathlib"),
+        ("entitlements/domain/facts.py", module("import time"), "imports time"),
+        ("entitlements/domain/facts.py", module("import asyncio"), "imports asyncio"),
+        ("consumers/grants.py", module("import logging"), "imports logging"),
+        ("ingest/redaction.py", module("import socket", "What never leaves. Pure."), "imports socket, but is pure"),
+        ("schemas/topics.py", module("x = open('topics')"), "opens a file"),
+    ],
+    "uses_no_side_door": [
+        ("ingest/app.py", module("x = __import__('entitlements')"), "calls __import__"),
+        ("consumers/runner.py", module("from importlib import import_module as get\nx = get('ops')"), "import_module"),
+    ],
+    "reads_no_environment": [
+        ("ingest/app.py", module("import os\nx = os.environ['ENTITLE_KAFKA']"), "settings are read in ops/"),
+        ("consumers/runner.py", module("from os import getenv as setting\nx = setting('A')"), "reads os.getenv"),
+        ("entitlements/api/app.py", module("from os import environ\nx = environ.get('A')"), "reads os.environ"),
+    ],
+    "reads_no_clock": [
+        ("schemas/codec.py", module("from datetime import datetime\nx = datetime.now()"), "take the moment"),
+        ("entitlements/domain/access.py", module("import datetime as d\nx = d.datetime.utcnow()"), "reads the clock"),
+        ("entitlements/domain/access.py", module("from datetime import date\nx = date.today()"), "date.today"),
+        ("entitlements/store.py", module("import time\nx = time.time()"), "time.time"),
+        ("ingest/redaction.py", module("from time import monotonic\nx = monotonic()"), "time.monotonic"),
+        ("consumers/batch.py", module("import time\nx = dict(clock=time.perf_counter)"), "time.perf_counter"),
+    ],
+    "leaves_transactions_to_the_edge": [
+        ("entitlements/store.py", module("def _f(connection):\n    connection.commit()"), "calls .commit()"),
+        ("entitlements/ledger.py", module("def _f(engine):\n    with engine.begin():\n        pass"), "calls .begin()"),
+        ("ingest/app.py", module("def _f(self):\n    self.session.rollback()"), "calls .rollback()"),
+    ],
+    "prints_nothing": [
+        ("ingest/app.py", module("print('published')"), "prints"),
+        ("tests/unit/test_codec.py", module("print('here')"), "prints"),
+    ],
+    "swallows_nothing": [
+        ("ops/up.py", module("try:\n    x = 1\nexcept Exception:\n    pass"), "swallows every exception"),
+        ("ops/up.py", module("try:\n    x = 1\nexcept:\n    ..."), "swallows every exception"),
+        ("ops/up.py", module("try:\n    x = 1\nexcept (ValueError, BaseException):\n    pass"), "swallows"),
+        ("ops/up.py", module("import contextlib as c\nwith c.suppress(Exception):\n    x = 1"), "swallows"),
+    ],
+    "has_a_telling_name": [
+        ("ingest/utils.py", module("x = 1"), "utils says nothing"),
+        ("tests/unit/invoice_helpers.py", module("x = 1"), "invoice_helpers says nothing"),
+        ("ops/base.py", module("x = 1"), "base says nothing"),
+    ],
+    "inherits_little": [
+        ("ops/up.py", module("class _A:\n    pass\n\nclass _B(_A):\n    pass"), "_B inherits from _A"),
+        (
+            "ops/up.py",
+            module("from ops.server import Server\n\nclass _Kafka(Server):\n    pass"),
+            "inherits from Server",
+        ),
+        ("ops/up.py", module("from abc import ABC\n\nclass _A(ABC):\n    pass"), "inherits from ABC"),
+        ("ops/up.py", module("from abc import ABCMeta\n\nclass _A(metaclass=ABCMeta):\n    pass"), "metaclass=ABCMeta"),
+        ("ops/up.py", module("class _Facts(dict[str, int]):\n    pass"), "inherits from dict[str, int]"),
+    ],
+    "freezes_dataclasses": [
+        ("ops/up.py", module(SHARED_STATE.format("slots=True, kw_only=True")), "lacks frozen=True"),
+        ("ops/up.py", module(SHARED_STATE.format("frozen=True, kw_only=True")), "lacks slots=True"),
+        ("ops/up.py", module(SHARED_STATE.format("frozen=True, slots=True")), "lacks kw_only=True"),
+        ("ops/up.py", module(SHARED_STATE.format("frozen=False, slots=True, kw_only=True")), "lacks frozen=True"),
+        (
+            "ops/up.py",
+            module("import dataclasses\n\n@dataclasses.dataclass\nclass _Fact:\n    id: str"),
+            "lacks frozen=True, kw_only=True, slots=True",
+        ),
+    ],
+    "is_short_or_says_why": [
+        ("ops/up.py", module("x = 1\n" * 250), "has 252 lines"),
+        ("ops/up.py", module(f"def _long():\n{lines(41)}"), "_long has 42 lines"),
+        ("ops/up.py", module(f"class _A:\n    async def _long(self):\n{lines(40)}"), "_long has 41 lines"),
+    ],
+    "says_what_it_is_for": [
+        ("ops/up.py", "x = 1\n", "has no docstring"),
+        ("ops/__init__.py", "x = 1\n", "has no docstring"),
+        ("ops/up.py", module("x = 1", "the supervisor"), "does not begin with a sentence"),
+        ("ops/up.py", module("x = 1", "The supervisor"), "does not begin with a sentence"),
+    ],
+    "says_which_edge_it_is": [
+        ("ingest/app.py", module("x = 1", "Takes what Stripe delivers."), "neither that it is pure nor which edge"),
+    ],
+    "documents_what_is_public": [
+        ("ingest/app.py", module("def app():\n    return 1"), "app has no docstring"),
+        ("ops/up.py", module("class Running:\n    pass"), "Running has no docstring"),
+        ("schemas/codec.py", module('async def decode():\n    """decodes"""'), "does not begin with a sentence"),
+    ],
+    "states_a_fact": [
+        ("tests/unit/test_a.py", module("def test_a():\n    assert True"), "needs a docstring of one line"),
+        ("tests/unit/test_a.py", module('def test_a():\n    """A.\n\n    B."""\n    assert True'), "of one line"),
+        ("tests/unit/test_a.py", module('async def test_a():\n    """a test"""\n    assert True'), "full stop"),
+    ],
+    "checks_something": [
+        ("tests/unit/test_a.py", module('def test_a():\n    """A fact."""\n    x = 1'), "checks nothing"),
+        ("tests/unit/test_a.py", module('def test_a():\n    """A fact."""\n    str(1)'), "checks nothing"),
+    ],
+    "always_runs": [
+        ("tests/unit/test_a.py", module("import pytest\npytest.skip('no server')"), "uses pytest.skip"),
+        ("tests/unit/test_a.py", module("from pytest import importorskip\nx = importorskip('kafka')"), "importorskip"),
+        ("tests/unit/test_a.py", module("import pytest\npytestmark = pytest.mark.skipif(True)"), "pytest.mark.skipif"),
+        ("tests/conftest.py", module("import pytest\nx = [pytest.mark.xfail]"), "pytest.mark.xfail"),
+        ("tests/unit/test_a.py", module("from unittest import SkipTest\nraise SkipTest"), "unittest.SkipTest"),
+    ],
+    "is_flat": [
+        (
+            "tests/unit/test_a.py",
+            module("class TestA:\n    def test_a(self):\n        assert self"),
+            "TestA holds tests",
+        ),
+    ],
+    "names_no_machine": [
+        ("ops/up.py", module(f"x = '{WORK}/data'"), "a folder of one machine"),
+        ("docs/architecture.md", f"Look into {HOME}/ops.\n", "a folder of one machine"),
+    ],
+    "names_no_index": [
+        ("requirements.txt", f"--index-url https://{INDEX}/simple\n", "names --index-url"),
+        ("ops/kafka-pom.xml", f"<repository><url>https://{MAVEN}/maven2</url></repository>\n", f"names {MAVEN}"),
+        ("Dockerfile", f"FROM {REGISTRY}/library/python:3.11\n", f"names {REGISTRY}/"),
+        ("docker-compose.yml", f"image: {REGISTRY}/apache/kafka:4.3.1\n", f"names {REGISTRY}/"),
+    ],
+}
+"""For each rule, files that break it, and what is said of them."""
+
+LAWFUL = [
+    ("consumers/runner.py", module("from entitlements import ledger\nx = ledger.begin()")),
+    ("entitlements/ledger.py", module("from sqlalchemy import func\nx = func.now()")),
+    ("entitlements/domain/access.py", module("x = lambda cycle: cycle.begin")),
+    ("schemas/codec.py", module("import msgspec\nfrom schemas.topics import EVENTS")),
+    ("consumers/__init__.py", ""),
+    ("tests/unit/test_a.py", module("import stripe\nimport hypothesis\nimport kafka, sqlalchemy, yaml")),
+    ("ops/up.py", module(f"def _long():\n{lines(41)}".replace(":\n", ':\n    """Long because it is a table."""\n', 1))),
+    ("ops/up.py", module("x = 1\n" * 250, "A table.\n\nIt is longer than others because\nit has many rows.")),
+    ("ops/up.py", module("class _A(Exception):\n    pass\n\nclass _B(_A):\n    pass")),
+    ("ops/up.py", module("from typing import Generic, TypeVar\nF = TypeVar('F')\n\nclass _A(Generic[F]):\n    pass")),
+    ("ops/up.py", module("try:\n    x = 1\nexcept ValueError:\n    pass")),
+    ("ops/up.py", module("try:\n    x = 1\nexcept Exception:\n    x = 2\n    raise")),
+    (
+        "tests/unit/test_a.py",
+        module(
+            'import pytest\n\ndef test_a():\n    """A fact."""\n    with pytest.raises(ValueError):\n        int("a")'
+        ),
+    ),
+    (
+        "docs/a.md",
+        "See https://docs.stripe.com/work/home/page and ../work/notes, at http://maven.apache.org/POM/4.0.0.\n",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def files() -> list[str]:
+    return project_files(ROOT)
+
+
+def test_the_project_keeps_the_house_rules(files: list[str]) -> None:
+    """No file of the project breaks a house rule."""
+    found = [
+        str(violation)
+        for path in files
+        if (text := text_of(ROOT / path)) is not None
+        for violation in violations(path, text)
+    ]
+
+    assert not found, "\n".join(["", *found])
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "text", "message"),
+    [(rule, *trespass) for rule, trespasses in TRESPASSES.items() for trespass in trespasses],
+)
+def test_a_trespass_is_caught(rule: str, path: str, text: str, message: str) -> None:
+    """A file that breaks one rule is reported by that rule and no other, with its path and what to do instead."""
+    caught = violations(path, text)
+
+    assert [rule] == [violation.rule for violation in caught]
+    assert message in caught[0].text
+    assert str(caught[0]).startswith(f"{path}:{caught[0].line}: ")
+
+
+@pytest.mark.parametrize(("path", "text"), LAWFUL)
+def test_what_is_lawful_passes(path: str, text: str) -> None:
+    """What only looks like a trespass is not reported."""
+    assert [] == violations(path, text)
+
+
+def test_every_rule_has_been_seen_failing() -> None:
+    """No rule is without a trespass that it catches."""
+    assert {rule.__name__ for rule in (*SOURCE_RULES, *TEXT_RULES)} == TRESPASSES.keys()
+
+
+def test_a_trespass_is_reported_with_its_line() -> None:
+    """The line is that of the trespass, not of the file."""
+    source = module("x = 1\ny = 2\nimport stripe")
+
+    assert ["ops/up.py:5"] == [
+        str(violation).rpartition(": imports")[0] for violation in violations("ops/up.py", source)
+    ]
+
+
+def test_the_tables_name_what_exists(files: list[str]) -> None:
+    """A table of exceptions holds no file or folder that is gone: it would be a hole for the next of that name."""
+    folders = {path[:at] for path in files for at, character in enumerate(path) if character == "/"}
+    homes = {home for places in LIBRARIES.values() for home in places}
+    allowed = {*ROOMS, *homes, *CLOCK_READERS, *TRANSACTION_OWNERS, *ENVIRONMENT_READERS, *PRINTERS}
+
+    assert set() == (allowed | POSITIONAL.keys() | MUTABLE.keys()) - {*files, *folders}
+
+
+def test_the_files_are_found_without_git(tmp_path: Path) -> None:
+    """In an unpacked tarball the same files are ours: not the virtual environment's, the stack's, or a cache's."""
+    for path in (
+        "pyproject.toml",
+        "ingest/app.py",
+        ".ci/run",
+        ".gitignore",
+        ".venv/lib/site.py",
+        ".entitle/kafka/log.py",
+        "ops/__pycache__/up.pyc",
+        "entitlement_worker.egg-info/PKG-INFO",
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("")
+
+    assert [".ci/run", ".gitignore", "ingest/app.py", "pyproject.toml"] == project_files(tmp_path) == walked(tmp_path)
+
+
+def test_what_is_not_text_is_left_alone(tmp_path: Path) -> None:
+    """A file that is not UTF-8 has no text to check."""
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff")
+
+    assert text_of(tmp_path / "picture.png") is None
