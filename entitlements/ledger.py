@@ -1,9 +1,8 @@
 """
 What the consumers did, beside what they found out: next offsets, provenance, dead letters, changes. Edge: Postgres.
 
-Over 250 lines, for the tables and the one function that writes each belong together. The functions take a connection
-and never commit: they are part of the transaction that records the facts. Which schema
-they write to is the connection's search_path.
+The functions take a connection and never commit: they are part of the transaction that records the facts. Which schema
+they write to is the connection's search_path. Over 250 lines, for a table and what writes to it belong together.
 """
 
 from __future__ import annotations

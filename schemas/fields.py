@@ -15,8 +15,18 @@ LAST_YEAR = 9000
 Json = Mapping[str, Any]
 
 
+LONGEST_QUOTATION = 60
+"""Characters of a wrong value that a refusal quotes: refusals are logged, and a value may be a megabyte."""
+
+
 class InvalidMessage(Exception):
     """A record that no code can read: the text says what is wrong with it. It will never become readable by waiting."""
+
+
+def quoted(value: Any) -> str:
+    """A wrong value as a refusal shows it, cut where it gets long."""
+    whole = repr(value)
+    return whole if len(whole) <= LONGEST_QUOTATION else f"{whole[:LONGEST_QUOTATION]}…"
 
 
 def mapping(value: Any) -> Json:
@@ -49,7 +59,7 @@ def integer(holder: Json, name: str, what: str) -> int:
     """A whole number that fits 64 bits."""
     value = holder.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) > LARGEST_INTEGER:
-        raise InvalidMessage(f"{what}: {name} is {value!r}, not a whole number")
+        raise InvalidMessage(f"{what}: {name} is {quoted(value)}, not a whole number")
     return value
 
 

@@ -26,11 +26,15 @@ from schemas.fields import (
     optional_integer,
     optional_moment,
     optional_text,
+    quoted,
     text,
 )
 
 PLAN_KEY = "entitlement_plan"
 """The metadata key by which a line, a price or an invoice names its plan (contract, section 3)."""
+
+MOST_DECIMALS = 12
+"""To how many places Stripe gives decimals."""
 
 SAYS_NONE = ""
 """Metadata that is there and names no plan, as opposed to metadata that the payload does not carry (None)."""
@@ -184,15 +188,15 @@ def _line(line: Json, what: str) -> InvoiceLine:
     item_details = _details(line, "subscription_item_details")
     details = item_details or _details(line, "invoice_item_details")
     price = _price(line)
-    proration = line.get("proration", details.get("proration"))
     credited = _credited(line) or _credited(details)
+    credited_lines = credited.get("invoice_line_items")
     return InvoiceLine(
         id=text(line, "id", what),
         amount=integer(line, "amount", what),
         quantity=_quantity(line, what),
         period_start=moment(period, "start", f"the period of {what}"),
         period_end=moment(period, "end", f"the period of {what}"),
-        proration=proration is True,
+        proration=line.get("proration") is True or details.get("proration") is True,
         subscription=id_of(line.get("subscription")) or id_of(details.get("subscription")),
         subscription_item=id_of(line.get("subscription_item")) or id_of(item_details.get("subscription_item")),
         price=id_of(price) if price else id_of(_price_reference(line)) or id_of(line.get("plan")),
@@ -201,7 +205,7 @@ def _line(line: Json, what: str) -> InvoiceLine:
         price_plan=_plan_in(price),
         credited_invoice=id_of(credited.get("invoice")),
         credited_lines=tuple(
-            sorted({name for one in credited.get("invoice_line_items") or () if (name := id_of(one))})
+            sorted({name for one in credited_lines if (name := id_of(one))}) if isinstance(credited_lines, list) else ()
         ),
     )
 
@@ -242,21 +246,26 @@ def _plan_in(holder: Json) -> str | None:
 
 
 def _quantity(line: Json, what: str) -> Decimal | None:
-    """`quantity`, or `quantity_decimal` where a version gives only that (2026-03-25.dahlia)."""
+    """
+    `quantity`, or `quantity_decimal` where a version gives only that (2026-03-25.dahlia); written in one way, so that
+    2, "2" and "2.000" make one fact.
+    """
     given = line.get("quantity")
     if given is None:
         given = line.get("quantity_decimal")
     if given is None:
         return None
     if not isinstance(given, int | str) or isinstance(given, bool):
-        raise InvalidMessage(f"{what}: quantity {given!r} is not a number")
+        raise InvalidMessage(f"{what}: quantity {quoted(given)} is not a number")
     try:
         quantity = Decimal(given)
     except InvalidOperation as error:
-        raise InvalidMessage(f"{what}: quantity {given!r} is not a number") from error
-    if not quantity.is_finite() or abs(quantity) > LARGEST_INTEGER:
-        raise InvalidMessage(f"{what}: quantity {given!r} is out of range")
-    return quantity
+        raise InvalidMessage(f"{what}: quantity {quoted(given)} is not a number") from error
+    exponent = quantity.as_tuple().exponent  # a text for what is not finite
+    if isinstance(exponent, str) or abs(quantity) > LARGEST_INTEGER or not -MOST_DECIMALS <= exponent <= MOST_DECIMALS:
+        raise InvalidMessage(f"{what}: quantity {quoted(given)} is out of range")
+    plain = format(quantity, "f")
+    return Decimal(plain.rstrip("0").rstrip(".") if "." in plain else plain)
 
 
 def _status(body: Json, what: str) -> InvoiceStatus:
@@ -266,7 +275,7 @@ def _status(body: Json, what: str) -> InvoiceStatus:
     try:
         return InvoiceStatus(str(status))
     except ValueError as error:
-        raise InvalidMessage(f"{what} has the status {status!r}; known are {', '.join(InvoiceStatus)}") from error
+        raise InvalidMessage(f"{what} has the status {quoted(status)}; known are {', '.join(InvoiceStatus)}") from error
 
 
 def _object_of(event: Json) -> Json:

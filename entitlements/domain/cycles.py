@@ -201,7 +201,7 @@ def _leeway(cycle: Cycle, of_item: list[tuple[InvoiceHistory, BilledLine]]) -> P
         at
         for invoice, line in following
         if line.period.start == next_start and invoice.id != cycle.invoice.id
-        for at in (invoice.uncollectible_at, None if invoice.is_contradictory else invoice.voided_at)
+        for at in (invoice.uncollectible_at, invoice.voided_at)
         if at is not None
     ]
     return Period(end, end + cycle.plan.access.renewal_leeway).cut_at(min(given_up, default=None))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -185,8 +185,8 @@ def canonical_json(document: Any) -> str:
 def _plain(value: Any) -> Any:
     match value:
         case datetime():
-            return int(value.timestamp())
+            return value.astimezone(UTC).isoformat()
         case Decimal():
-            return format(value.normalize(), "f")
+            return format(value, "f")
         case _:
             return value

@@ -64,13 +64,18 @@ class Credit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceHistory:
-    """An invoice from its finalization on. *moments* holds when it came to each status that it is known to have had."""
+    """
+    An invoice from its finalization on. *moments* holds when it came to each status that it is known to have had.
+
+    *is_contradictory* says that both paid and void were seen, which Stripe says can't be; it then counts as never voided.
+    """
 
     id: str
     created: datetime | None
     billing_reason: str | None
     due_date: datetime | None
     moments: dict[InvoiceStatus, datetime]
+    is_contradictory: bool
     lines: tuple[BilledLine, ...]
     credits: tuple[Credit, ...]
 
@@ -90,11 +95,6 @@ class InvoiceHistory:
     @property
     def voided_at(self) -> datetime | None:
         return self.moments.get(InvoiceStatus.VOID)
-
-    @property
-    def is_contradictory(self) -> bool:
-        """Both paid and void were seen, which Stripe says can't be."""
-        return self.paid_at is not None and self.voided_at is not None
 
     @property
     def open_for(self) -> Period:
@@ -155,13 +155,19 @@ def _joined(name: str, grants: list[Grant], revocations: list[Revocation]) -> In
     for revocation in revocations:
         if revocation.kind is RevocationKind.CREDITED and revocation.line is not None:
             credited[revocation.line].append(revocation)
+    moments = _moments(grants, revocations)
+    is_contradictory = {InvoiceStatus.PAID, InvoiceStatus.VOID} <= moments.keys()
+    if is_contradictory:
+        del moments[InvoiceStatus.VOID]
+    invoice_plan = first_stated((grant.stated_at, grant.invoice_plan or None) for grant in grants)
     return InvoiceHistory(
         id=name,
         created=_first_known((grant.stated_at, grant.invoice_created) for grant in grants),
         billing_reason=_first_known((grant.stated_at, grant.billing_reason) for grant in grants),
         due_date=first_stated((grant.stated_at, grant.due_date) for grant in grants),
-        moments=_moments(grants, revocations),
-        lines=tuple(_line(said) for _, said in sorted(lines.items())),
+        moments=moments,
+        is_contradictory=is_contradictory,
+        lines=tuple(_line(said, invoice_plan) for _, said in sorted(lines.items())),
         credits=tuple(_credit(said) for _, said in sorted(credited.items())),
     )
 
@@ -194,7 +200,7 @@ _STATUS_OF = {
 """The status of its invoice that a revocation shows; a credit line is recorded once its invoice is paid."""
 
 
-def _line(said: list[Grant]) -> BilledLine:
+def _line(said: list[Grant], invoice_plan: str | None) -> BilledLine:
     one = min(said, key=lambda grant: (grant.stated_at, grant.digest))
     return BilledLine(
         id=one.line,
@@ -209,7 +215,7 @@ def _line(said: list[Grant]) -> BilledLine:
         usage_type=_first_known((grant.stated_at, grant.usage_type) for grant in said),
         line_plan=first_stated((grant.stated_at, grant.line_plan or None) for grant in said),
         price_plan=_first_known((grant.stated_at, grant.price_plan) for grant in said) or None,
-        invoice_plan=first_stated((grant.stated_at, grant.invoice_plan or None) for grant in said),
+        invoice_plan=invoice_plan,
     )
 
 

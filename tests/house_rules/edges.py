@@ -82,7 +82,7 @@ def prints_nothing(source: Source) -> Iterator[Violation]:
 
 def swallows_nothing(source: Source) -> Iterator[Violation]:
     """No handler takes every exception and does nothing about it."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         match node:
             case ast.ExceptHandler(type=kind, body=[ast.Pass() | ast.Continue() | ast.Expr(value=ast.Constant())]):
                 silent = any((source.meaning(each) if each else None) in EVERYTHING for each in _members(kind))
@@ -98,7 +98,7 @@ def swallows_nothing(source: Source) -> Iterator[Violation]:
 
 
 def _named(source: Source, names: frozenset[str]) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Name | ast.Attribute):
             name = source.meaning(node)
             if name in names:

@@ -69,12 +69,12 @@ LIBRARIES = {
 """Where a library may be imported, besides tests; one that isn't here may be imported in tests alone."""
 
 PURE_LIBRARIES = ("msgspec",)
-PURE_STANDARD_LIBRARY = frozenset(
-    ["__future__", "abc", "ast", "base64", "binascii", "bisect", "builtins", "calendar", "collections", "contextlib"]
-    + ["copy", "dataclasses", "datetime", "decimal", "difflib", "enum", "fractions", "functools", "hashlib", "heapq"]
-    + ["hmac", "itertools", "json", "math", "numbers", "operator", "re", "string", "struct", "textwrap", "traceback"]
-    + ["types", "typing", "unicodedata"]
-)
+_WHAT_COMPUTES = """
+__future__ abc ast base64 binascii bisect builtins calendar collections contextlib copy dataclasses datetime decimal
+difflib enum fractions functools hashlib heapq hmac itertools json math numbers operator re string struct textwrap
+traceback types typing unicodedata
+"""
+PURE_STANDARD_LIBRARY = frozenset(_WHAT_COMPUTES.split())
 """What computes and does nothing else: no files, sockets, processes, threads, chance, waiting or logging."""
 
 SIDE_DOORS = frozenset({"__import__", "importlib.import_module", "importlib.util.find_spec", "runpy.run_module"})

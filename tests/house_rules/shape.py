@@ -53,7 +53,7 @@ def inherits_little(source: Source) -> Iterator[Violation]:
         known = BASES | BASES_THAT_LIBRARIES_ASK_FOR | OUR_EXCEPTIONS | exceptions
         names = [source.meaning(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases]
         if names and names[0] in OUR_EXCEPTIONS | exceptions:
-            exceptions.add(node.name)  # ast.walk goes from the top down: what extends it comes later
+            exceptions.add(node.name)  # nodes come from the top down: what extends it comes later
         wrong = [ast.unparse(base) for base, name in zip(node.bases, names, strict=True) if name not in known]
         wrong += [f"{each.arg}={ast.unparse(each.value)}" for each in node.keywords if each.arg == "metaclass"]
         if wrong:

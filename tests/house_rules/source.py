@@ -28,12 +28,13 @@ class Source:
     """
     One Python file. *imports* are the dotted names it imports, with their lines: `from a import b` imports `a.b`.
 
-    *aliases* are the names it gives to what it imports.
+    *aliases* are the names it gives to what it imports; *nodes* is its tree, each node before those within it.
     """
 
     path: str
     text: str
     tree: ast.Module
+    nodes: tuple[ast.AST, ...]
     imports: tuple[tuple[int, str], ...]
     aliases: dict[str, str]
 
@@ -45,21 +46,17 @@ class Source:
     def is_test(self) -> bool:
         return self.path.startswith("tests/")
 
-    def all(self, *kinds: type[ast.AST]) -> Iterator[ast.AST]:
-        """Every node of these kinds, anywhere in the file."""
-        return (node for node in ast.walk(self.tree) if isinstance(node, kinds))
-
     def functions(self) -> Iterator[Function]:
         """Every function and method, also those within others."""
-        return (node for node in ast.walk(self.tree) if isinstance(node, Function))
+        return (node for node in self.nodes if isinstance(node, Function))
 
     def classes(self) -> Iterator[ast.ClassDef]:
         """Every class, also those within others."""
-        return (node for node in ast.walk(self.tree) if isinstance(node, ast.ClassDef))
+        return (node for node in self.nodes if isinstance(node, ast.ClassDef))
 
     def calls(self) -> Iterator[ast.Call]:
         """Every call."""
-        return (node for node in ast.walk(self.tree) if isinstance(node, ast.Call))
+        return (node for node in self.nodes if isinstance(node, ast.Call))
 
     def meaning(self, node: ast.AST) -> str | None:
         """
@@ -82,9 +79,10 @@ Rule = Callable[[Source], Iterator[Violation]]
 def parse(path: str, text: str) -> Source:
     """The file at *path*, read; raises SyntaxError."""
     tree = ast.parse(text, path)
+    nodes = tuple(ast.walk(tree))
     imports: list[tuple[int, str]] = []
     aliases: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Import(names=names):
                 imports += [(node.lineno, each.name) for each in names]
@@ -93,7 +91,7 @@ def parse(path: str, text: str) -> Source:
                 of = "." * level + (module or "")
                 imports += [(node.lineno, f"{of}.{each.name}") for each in names]
                 aliases |= {each.asname or each.name: f"{of}.{each.name}" for each in names}
-    return Source(path=path, text=text, tree=tree, imports=tuple(imports), aliases=aliases)
+    return Source(path=path, text=text, tree=tree, nodes=nodes, imports=tuple(imports), aliases=aliases)
 
 
 def lies_in(name: str, places: tuple[str, ...], separator: str) -> bool:
