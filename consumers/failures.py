@@ -85,7 +85,7 @@ def is_transient(error: BaseException) -> bool:
 def reason(error: BaseException) -> str:
     """One line for people that says what is wrong, without the record's content: it is logged."""
     match error:
-        case InvalidMessage():
+        case InvalidMessage() | KafkaError():  # kafka-python's texts begin with the class
             said = str(error)
         case DBAPIError(orig=BaseException() as cause):
             primary = getattr(getattr(cause, "diag", None), "message_primary", None)

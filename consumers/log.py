@@ -8,7 +8,6 @@ So the listener pauses and remembers, and nothing else; reading Postgres, seekin
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -64,7 +63,7 @@ class Log:
         topics: Collection[str] = (),
         partitions: Collection[Partition] = (),
     ) -> None:
-        self._source = source
+        self._is_alone = group_id is None
         self._unsettled: set[Partition] = set()
         self._committed_at = 0.0
         self._topic_ids: dict[str, str] = {}
@@ -84,7 +83,7 @@ class Log:
             fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
             metadata_max_age_ms=METADATA_AGE_MS,
             reconnect_backoff_max_ms=1_000,
-            metrics_enabled=True,  # `answers` reads the age of the last heartbeat from them
+            metrics_enabled=False,
         )
         if group_id is not None:
             self._consumer.subscribe(sorted(topics), listener=_Listener(self._consumer, self._unsettled))
@@ -167,10 +166,8 @@ class Log:
         return True
 
     def answers(self) -> bool:
-        """Whether the group's coordinator has been answering: heartbeats stop while there is none to send them to."""
-        metrics = self._consumer.metrics().get("consumer-coordinator-metrics", {})
-        age = metrics.get("last-heartbeat-seconds-ago", math.inf)
-        return bool(math.isinf(age) or age * 1000 < self._source.session_timeout_ms)
+        """Whether the group's coordinator has answered a heartbeat within the session's timeout."""
+        return self._is_alone or not self._consumer._coordinator.heartbeat.session_timeout_expired()
 
     def close(self) -> None:
         """Leave the group, so that another instance has the partitions at once, and disconnect."""

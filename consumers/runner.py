@@ -238,7 +238,7 @@ class _Runner:
             self.stop.wait(min(left, 0.1))
 
     def _say(self, health: Health) -> None:
-        if health.ready != self.health.ready:
+        if self.health is STARTING or health.ready != self.health.ready:
             level, state = (logging.INFO, "ready") if health.ready else (logging.WARNING, "waiting")
             logger.log(level, "%s is %s: %s", self.name, state, health.detail)
         if health != self.health:

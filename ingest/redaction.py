@@ -52,7 +52,7 @@ KEPT_OF_PEOPLE = frozenset(
 )
 """All that stays of those objects: a customer's free `description` is a name as often as not."""
 
-_NO_PART = r"\s@<>()\[\],;:\"'="
+_NO_PART = r"\s@<>()\[\],;:\"'=?&/"
 E_MAIL = re.compile(rf"(?<![^{_NO_PART}])[^{_NO_PART}]++@[^{_NO_PART}.]++(?:\.[^{_NO_PART}.]++)+")
 """What looks like an e-mail address; written so that a search takes time linear in the text."""
 

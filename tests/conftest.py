@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from tests.servers import Servers
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    # kafka-python 3.0.12 reads its own schemas with functions that Python 3.11 and 3.12 call deprecated.
-    config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
-
-
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
     from tests.servers import Servers  # not on top: unit tests should not wait for its imports

@@ -81,7 +81,7 @@ def for_bearers(tokens: tuple[Token, ...], answer: Page, snapshots: Snapshots) -
     return guarded
 
 
-def told(_: Request, failure: Exception) -> Response:
+async def told(_: Request, failure: Exception) -> Response:
     """What the client is told of *failure*; of a fault of ours, nothing but that there was one (the log has it)."""
     match failure:
         case Problem():

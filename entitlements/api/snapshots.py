@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, func, literal, select
+from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -41,14 +41,8 @@ MAX_UNANSWERED = 256
 NOT_MIGRATED = frozenset({"42P01", "42703", "3F000"})
 """PostgreSQL's codes for a table, a column or a schema that is not there."""
 
-_CATALOGS_STATE = select(
-    func.sha256(
-        func.string_agg(
-            catalog_revisions.c.digest,
-            aggregate_order_by(literal(b"", literal_execute=True), catalog_revisions.c.digest),
-        )
-    )
-)
+_DIGEST = catalog_revisions.c.digest
+_CATALOGS_STATE = select(func.sha256(func.string_agg(_DIGEST, aggregate_order_by(text("''::bytea"), _DIGEST))))
 
 
 class CannotDecide(Exception):

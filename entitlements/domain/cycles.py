@@ -109,17 +109,16 @@ def billed(invoices: Mapping[str, InvoiceHistory], integration: str, revisions: 
 def _may_grant(line: BilledLine, invoice: InvoiceHistory) -> bool:
     """
     R8: not a negative line, one of quantity 0, or one metered in arrears: by its usage type where that is shown, else a
-    subscription line whose period had ended when the invoice was created (not a proration: Stripe prorates licensed
-    prices only).
+    line of a subscription item whose period had ended when the invoice was created (not a proration: Stripe prorates
+    licensed prices only; nor an invoice item added to a subscription's invoice, whose period may be empty).
     """
     if line.amount < 0 or line.quantity == 0:
         return False
     if line.usage_type is not None:
         return line.usage_type != "metered"
-    of_subscription = line.subscription is not None or line.subscription_item is not None
-    return not (
-        of_subscription and not line.proration and invoice.created is not None and line.period.end <= invoice.created
-    )
+    if line.subscription_item is None or line.proration or invoice.created is None:
+        return True
+    return line.period.end > invoice.created
 
 
 def _cycle(

@@ -67,7 +67,7 @@ class InvoiceHistory:
     """
     An invoice from its finalization on. *moments* holds when it came to each status that it is known to have had.
 
-    *is_contradictory* says that both paid and void were seen, which Stripe says can't be; it then counts as never voided.
+    *is_contradictory* says that both paid and void were seen, which Stripe says can't be: paid counts, void does not.
     """
 
     id: str

@@ -50,9 +50,9 @@ def test_what_a_denial_does_not_rest_on_is_left_out() -> None:
     """No empty members."""
     decision = Decision(api="orders", reason=Reason.NOT_ENTITLED, max_age=timedelta(seconds=2))
 
-    expected = {"decision": False, "context": {"reason": "not_entitled", "status": 403, "max_age": 2}}
-    assert answers.evaluation(decision) == expected
-    assert answers.entitlement(decision) == {"api": "orders", "decision": False, **expected["context"]}  # type: ignore[dict-item]
+    context = {"reason": "not_entitled", "status": 403, "max_age": 2}
+    assert answers.evaluation(decision) == {"decision": False, "context": context}
+    assert answers.entitlement(decision) == {"api": "orders", "decision": False, **context}
 
 
 @pytest.mark.parametrize(("left", "max_age"), [(timedelta(seconds=1.9), 1), (timedelta(milliseconds=1), 0)])

@@ -100,4 +100,4 @@ def test_a_malformed_request_is_told_what_is_wrong(changed: dict[str, Any], faul
         read_evaluation(request(**changed))
 
     assert fault in str(refusal.value)
-    assert 400 == refusal.value.status
+    assert refusal.value.status == 400

@@ -56,7 +56,7 @@ def test_a_period_of_naive_moments_is_refused() -> None:
 )
 def test_cutting_only_ever_shortens(cut: str | None, expected: Period) -> None:
     """Cut at a moment, a period ends there if that comes earlier, and is empty if that comes before its start."""
-    assert expected == period("01-01", "02-01").cut_at(None if cut is None else on(cut))
+    assert period("01-01", "02-01").cut_at(None if cut is None else on(cut)) == expected
 
 
 @given(PERIODS, PERIODS, MOMENTS)
@@ -85,12 +85,12 @@ def test_unbroken_until_follows_from_one_period_to_the_next() -> None:
         period("02-01T02:00:01", "03-01"),
     )
 
-    assert on("02-01T02:00") == unbroken_until(on("01-15"), [leeway, after_gap, paid])
+    assert unbroken_until(on("01-15"), [leeway, after_gap, paid]) == on("02-01T02:00")
 
 
 def test_unbroken_until_is_the_moment_itself_when_nothing_covers_it() -> None:
     """Where nothing covers the moment, nothing lasts beyond it: neither what ended at it nor what is empty at it."""
-    assert on("02-01") == unbroken_until(on("02-01"), [period("01-01", "02-01"), period("02-01", "02-01")])
+    assert unbroken_until(on("02-01"), [period("01-01", "02-01"), period("02-01", "02-01")]) == on("02-01")
 
 
 @given(st.lists(PERIODS, max_size=5), MOMENTS)
@@ -119,4 +119,4 @@ def test_unbroken_until_is_the_first_uncovered_moment(periods: list[Period], mom
 )
 def test_one_cycle_lasts_one_every(start: str, every: Every, end: str) -> None:
     """One cycle is one `every` from its start; a month from the 31st ends on the last day of a shorter one (R8)."""
-    assert period(start, end) == one_cycle_from(on(start), every)
+    assert one_cycle_from(on(start), every) == period(start, end)

@@ -128,7 +128,7 @@ def test_a_token_of_an_unknown_marketplace_reaches_nothing() -> None:
     """Its scope is in an integration that can't exist."""
     scope = scope_of(Token(value="t", marketplace="gone"), None, ONE)
 
-    assert Scope(integration=NOWHERE, marketplace="gone") == scope
+    assert scope == Scope(integration=NOWHERE, marketplace="gone")
 
 
 @pytest.mark.parametrize(

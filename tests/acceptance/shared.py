@@ -1,0 +1,44 @@
+"""
+`python -m tests.acceptance.shared` plays the scenarios of `../shared/acceptance` against a running program.
+
+They belong to the project's owner and are not part of this repository. Where they are not there it says so: then these
+scenarios were not run, and the tests beside this file cover the same rules.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.acceptance.running import TOKEN, up
+
+SHARED = Path(__file__).parents[3] / "shared" / "acceptance"
+SECRET = "whsec_acceptance"
+NOT_YET = ("06-", "07-")
+"""Scenarios of rules that are still to come: refunds (R5) and disputes (R6)."""
+
+
+def main() -> int:
+    """Exit code 0 if every scenario was answered as it says, or if they are not here."""
+    if not (SHARED / "run.py").is_file():
+        print("The scenarios of ../shared/acceptance are not here and were not run.")
+        return 0
+    found = sorted((SHARED / "scenarios").glob("*.toml"))
+    scenarios = [str(path) for path in found if not path.name.startswith(NOT_YET)]
+    left_out = [path.name for path in found if path.name.startswith(NOT_YET)]
+    print(
+        f"{len(scenarios)} scenarios of ../shared/acceptance; left out, their rules are to come: {', '.join(left_out)}"
+    )
+    with (
+        tempfile.TemporaryDirectory(prefix="entitle-shared-") as folder,
+        up(Path(folder), {"ACCEPTANCE_SIGNING_SECRETS": SECRET}, catalog=SHARED / "catalog.yaml") as program,
+    ):
+        command = [sys.executable, str(SHARED / "run.py"), "--shuffles", "5", "--secret", SECRET, "--token", TOKEN]
+        command += ["--ingest", program.edge.ingest, "--query", program.edge.query, *scenarios]
+        return subprocess.run(command, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""The query API for tests: it listens on a real port, on a real database that knows the given facts."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+import uvicorn
+
+from entitlements.api import snapshots
+from entitlements.api.app import query_app
+from entitlements.api.tokens import parse_tokens
+from entitlements.domain.facts import (
+    Fact,
+)
+from entitlements.store import record
+from entitlements.tables import metadata
+from ops.database import engine as engine_on
+
+NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
+ANY = "any"
+TOKENS = f"{ANY},of-acme@acme,of-globex@globex,of-nothing@gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer; *body* is its JSON."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A query API that listens, and the engine on its database."""
+
+    port: int
+    engine: sa.Engine
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = ANY,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        """One request on a connection of its own."""
+        authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, body, {**authorization, **(headers or {})})
+            answer = connection.getresponse()
+            text = answer.read()
+            given = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, given, json.loads(text) if text else None)
+        finally:
+            connection.close()
+
+    def evaluate(
+        self,
+        customer: str = "cus_paid",
+        api: str = "orders",
+        *,
+        token: str = ANY,
+        subject_type: str = "customer",
+        marketplace: str | None = None,
+        at: str | None = None,
+    ) -> Answer:
+        """An AuthZEN question."""
+        properties = {} if marketplace is None else {"properties": {"marketplace": marketplace}}
+        question = {
+            "subject": {"type": subject_type, "id": customer, **properties},
+            "action": {"name": "invoke"},
+            "resource": {"type": "api", "id": api},
+            **({} if at is None else {"context": {"time": at}}),
+        }
+        headers = {"Content-Type": "application/json"}
+        return self.ask(
+            "POST", "/access/v1/evaluation", token=token, body=json.dumps(question).encode(), headers=headers
+        )
+
+    def reason(self, customer: str = "cus_paid", api: str = "orders", **asked: Any) -> str:
+        """The reason of an AuthZEN answer."""
+        answer = self.evaluate(customer, api, **asked)
+        assert answer.status == 200, answer
+        reason: str = answer.body["context"]["reason"]
+        return reason
+
+
+@contextmanager
+def listening(url: str, *facts: Fact, tables: bool = True) -> Iterator[Api]:
+    """A query API on the database at *url*, which knows *facts*."""
+    with on(url) as engine:
+        if tables:
+            metadata.create_all(engine)
+            write(engine, *facts)
+        app = query_app(engine, parse_tokens(TOKENS), clock=lambda: NOW)
+        server = uvicorn.Server(
+            uvicorn.Config(app, port=0, ws="none", lifespan="on", log_config=None, access_log=False)
+        )
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive(), "the server did not start"
+                thread.join(0.01)
+            yield Api(port=server.servers[0].sockets[0].getsockname()[1], engine=engine)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@contextmanager
+def on(url: str) -> Iterator[sa.Engine]:
+    """An engine on the database, as the query process has it."""
+    database = sa.make_url(url).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+    engine = engine_on(database, "public", connections=snapshots.DATABASE_THREADS, statement_timeout_s=1)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def write(engine: sa.Engine, *facts: Fact) -> None:
+    """Record facts as a consumer would."""
+    with engine.begin() as connection:
+        record(connection, facts)

@@ -1,0 +1,141 @@
+"""The query API over HTTP: what it refuses, and how it says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.asking import Api, listening
+from tests.servers import new_database
+from tests.stated import STORY
+
+
+@pytest.fixture(scope="module")
+def api(database_url: str) -> Iterator[Api]:
+    """An API for questions only: all tests of this module share its facts."""
+    with new_database(database_url) as url, listening(url, *STORY) as started:
+        yield started
+
+
+PAGES = [
+    ("POST", "/access/v1/evaluation"),
+    ("GET", "/.well-known/authzen-configuration"),
+    ("GET", "/v1/customers/cus_paid/entitlements"),
+    ("GET", "/v1/orgs/initech/entitlements"),
+    ("GET", "/v1/progress"),
+]
+
+
+@pytest.mark.parametrize("token", [None, "wrong", "any@acme", "an"])
+@pytest.mark.parametrize(("method", "path"), PAGES)
+def test_nothing_is_told_without_a_token(api: Api, method: str, path: str, token: str | None) -> None:
+    """401 and how to authenticate, whatever else may be wrong with the request."""
+    answer = api.ask(method, path, token=token, body=b"nonsense")
+
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "", None])
+def test_another_content_type_is_400(api: Api, content_type: str | None) -> None:
+    """AuthZEN's certification wants 400, not 415."""
+    headers = {} if content_type is None else {"Content-Type": content_type}
+
+    assert api.ask("POST", "/access/v1/evaluation", body=b"{}", headers=headers).status == 400
+
+
+def test_a_charset_does_not_matter(api: Api) -> None:
+    """`application/json; charset=utf-8` is JSON."""
+    question = {
+        "subject": {"type": "customer", "id": "cus_paid"},
+        "action": {"name": "GET"},
+        "resource": {"type": "api", "id": "orders"},
+        "future": {"nested": True},
+    }
+    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+    answer = api.ask("POST", "/access/v1/evaluation", body=json.dumps(question).encode(), headers=headers)
+
+    assert (answer.status, answer.body["decision"]) == (200, True)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"subject": {"type": "customer", "id": "a\\u0000"}}'])
+def test_a_malformed_question_is_400(api: Api, body: bytes) -> None:
+    """Never 422 and never 500, and the problem says what is wrong."""
+    answer = api.ask("POST", "/access/v1/evaluation", body=body, headers={"Content-Type": "application/json"})
+
+    assert answer.status == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.body["detail"]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_large_body_is_413(api: Api, *, chunked: bool) -> None:
+    """A body of 64 KiB is read, one byte more is not, however it comes."""
+
+    def post(size: int) -> int:
+        body = b'{"padding": "' + b"x" * (size - 15) + b'"}'
+        headers = {"Content-Type": "application/json", **({"Transfer-Encoding": "chunked"} if chunked else {})}
+        sent = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+        return api.ask("POST", "/access/v1/evaluation", body=sent, headers=headers).status
+
+    assert [post(64 * 1024), post(64 * 1024 + 1)] == [400, 413]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/access/v1/evaluation", 405),
+        ("PUT", "/access/v1/evaluation", 405),
+        ("POST", "/v1/progress", 405),
+        ("GET", "/", 404),
+        ("GET", "/v1/progress/", 404),
+        ("POST", "/access/v1/evaluations", 404),
+        ("GET", "/v1/customers//entitlements", 404),
+        ("GET", "/v1/customers/a%2Fb/entitlements", 404),
+        ("GET", "/v1/customers/cus%00/entitlements", 400),
+        ("GET", "/v1/customers/cus%0A/entitlements", 400),
+        ("GET", "/v1/customers/%ED%A0%80/entitlements", 404),
+        ("GET", f"/v1/customers/{'c' * 256}/entitlements", 400),
+        ("GET", "/v1/customers/cus_paid/entitlements?at=yesterday", 400),
+        ("GET", "/v1/customers/cus_paid/entitlements?at=", 400),
+        ("GET", "/v1/customers/cus_paid/entitlements?at=2026-06-15T14:00:00+02:00", 400),
+        ("GET", "/v1/customers/cus_paid/entitlements?att=2026-06-15T12:00:00Z", 400),
+        ("GET", "/v1/customers/cus_paid/entitlements?marketplace=gone", 400),
+        ("GET", f"/v1/customers/cus_paid/entitlements?at={'1' * 5_000}", 414),
+    ],
+)
+def test_every_refusal_is_a_problem(api: Api, method: str, path: str, status: int) -> None:
+    """Wrong pages, methods, ids and parameters are told as problems of RFC 9457."""
+    answer = api.ask(method, path)
+
+    assert (answer.status, answer.body["status"]) == (status, status)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert {"type", "title", "detail"} <= answer.body.keys()
+
+
+def test_the_request_id_comes_back(api: Api) -> None:
+    """On answers and on refusals, exactly as sent; none is made up."""
+    sent = {"X-Request-ID": "bfe9eb29-ab87-4ca3-be83-a1d5d8305716"}
+    answers = [api.ask("GET", path, token=token, headers=sent) for path in ("/livez", "/x") for token in ("any", None)]
+
+    assert [answer.headers["x-request-id"] for answer in answers] == [sent["X-Request-ID"]] * 4
+    assert "x-request-id" not in api.evaluate().headers
+
+
+def test_a_fault_of_ours_is_logged_and_not_told(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """500 without a word of what went wrong, which is in the log: it is no denial either."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a fault in the rules")
+
+    monkeypatch.setattr("entitlements.api.authzen.decide", broken)
+    answer = api.evaluate()
+
+    assert (answer.status, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert "a fault in the rules" not in answer.body["detail"]
+    assert "a fault in the rules" in caplog.text

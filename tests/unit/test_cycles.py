@@ -1,0 +1,856 @@
+"""
+What each billed line opens and when: rules R1 to R4 and R8 of the contract, a test for each of their sentences.
+
+It is longer than other files because those rules are: each test reads as a sentence of its rule, and its invoices
+stand in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.stripe_builders import (
+    Bill,
+    Line,
+    Shape,
+    bill_of,
+    catalog,
+    event,
+    events,
+    one_off,
+    opened,
+    paid,
+    plan,
+    plans,
+    revisions,
+    snapshot,
+    spans_in,
+)
+
+EACH_SHAPE = pytest.mark.parametrize("shape", list(Shape))
+SECOND = Line(id="il_2", start="02-01", end="03-01")
+
+
+def renewal(*lines: Line, **changes: Any) -> Bill:
+    """February's invoice of the subscription, finalized an hour after its cycle began, as Stripe does."""
+    defaults = {"id": "in_2", "reason": "subscription_cycle", "finalized": "02-01T01:00", "lines": lines or (SECOND,)}
+    return Bill(**(defaults | changes))
+
+
+# R1: paid
+
+
+@EACH_SHAPE
+def test_a_paid_line_opens_its_plan_for_its_period(shape: Shape) -> None:
+    """A line of a paid invoice grants from its period's start to its end, whatever the invoice's own period says."""
+    assert opened(paid(), shape=shape) == ["il_1 paid 01-01..02-01"]
+
+
+def test_a_line_paid_late_opens_from_the_payment_on() -> None:
+    """Paid after the cycle began, a line grants from `paid_at`."""
+    assert opened(Bill(finalized="01-01", paid="01-12T08:00")) == ["il_1 paid 01-12T08:00..02-01"]
+
+
+def test_a_line_paid_ahead_opens_when_its_period_begins() -> None:
+    """Paid before the cycle begins, a line grants from `period.start`."""
+    assert opened(Bill(finalized="2025-12-20", paid="2025-12-21")) == ["il_1 paid 01-01..02-01"]
+
+
+@pytest.mark.parametrize("paid_at", ["02-01", "03-10"])
+def test_a_line_paid_after_its_period_opens_nothing(paid_at: str) -> None:
+    """Paid at its period's end or later, a line grants nothing, and has no leeway either."""
+    assert opened(Bill(finalized="01-01", paid=paid_at), terms=plans(enterprise=plan(renewal_leeway="2h"))) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "changes"),
+    [
+        (Line(amount=0), {"amount_paid": 0, "amount_due": 0}),
+        (Line(), {"paid_out_of_band": True, "attempted": False, "attempt_count": 0}),
+        (Line(), {"amount_paid": 0, "amount_due": 0, "starting_balance": -2500, "ending_balance": 0}),
+        (Line(), {"amount_paid": 0, "amount_remaining": 0, "pre_payment_credit_notes_amount": 2500}),
+    ],
+    ids=["zero amount", "out of band", "from the balance", "credit note before payment"],
+)
+def test_however_an_invoice_came_to_be_paid_it_is_paid(line: Line, changes: dict[str, Any]) -> None:
+    """Card, bank, out of band, zero amount, balance: the status decides and no amount does."""
+    done = event("invoice.paid", snapshot(paid(line), "paid", **changes), at="01-01")
+
+    assert spans_in(bill_of([done])) == ["il_1 paid 01-01..02-01"]
+
+
+def test_a_payment_still_processing_is_not_paid() -> None:
+    """While a bank transfer is on its way the invoice is open: nothing is granted, whatever the event is called."""
+    waiting = snapshot(Bill(finalized="01-01"), "open", payment_intent="pi_1", attempted=True, attempt_count=1)
+
+    assert spans_in(bill_of([event("invoice.payment_succeeded", waiting, at="01-01")])) == []
+
+
+def test_a_backdated_line_opens_from_the_payment_on() -> None:
+    """A backdated line, longer than one interval, grants nothing before it was paid, and then to its end."""
+    assert opened(paid(Line(start="2025-11-10"), at="01-05")) == ["il_1 paid 01-05..02-01"]
+
+
+# R2: unpaid terms
+
+
+def test_by_default_a_finalized_invoice_opens_nothing() -> None:
+    """The defaults of unpaid terms are zero."""
+    catalog_of_defaults = catalog(
+        {"enterprise": {"cost": "paid", "stripe_prices": ["price_enterprise"], "apis": ["orders"]}}
+    )
+
+    assert opened(Bill(finalized="01-01"), renewal(), terms=revisions(catalog_of_defaults)) == []
+
+
+@EACH_SHAPE
+def test_first_unpaid_counts_from_finalization(shape: Shape) -> None:
+    """An open first invoice grants for `first_unpaid` from its finalization, where the period began before."""
+    bill = Bill(finalized="01-01T03:00")
+
+    assert opened(bill, terms=plans(enterprise=plan(first_unpaid="5d")), shape=shape) == [
+        "il_1 unpaid_terms 01-01T03:00..01-06T03:00"
+    ]
+
+
+def test_first_unpaid_counts_from_the_period_where_that_begins_later() -> None:
+    """Finalized ahead of its period, a first invoice grants for `first_unpaid` from `period.start`."""
+    bill = Bill(finalized="2025-12-20")
+
+    assert opened(bill, terms=plans(enterprise=plan(first_unpaid="5d"))) == ["il_1 unpaid_terms 01-01..01-06"]
+
+
+def test_unpaid_terms_last_while_the_invoice_is_open() -> None:
+    """Paid within its terms, an invoice goes on as paid without a gap."""
+    bill = Bill(finalized="01-01", paid="01-03")
+
+    assert opened(bill, terms=plans(enterprise=plan(first_unpaid="5d"))) == [
+        "il_1 paid 01-03..02-01",
+        "il_1 unpaid_terms 01-01..01-03",
+    ]
+
+
+def test_until_due_lasts_to_the_due_date() -> None:
+    """`until_due` grants to `due_date`."""
+    bill = Bill(finalized="01-01T01:00", due="01-15")
+
+    assert opened(bill, terms=plans(enterprise=plan(first_unpaid="until_due"))) == [
+        "il_1 unpaid_terms 01-01T01:00..01-15"
+    ]
+
+
+@pytest.mark.parametrize("reason", ["subscription_create", "subscription_cycle"])
+def test_until_due_without_a_due_date_opens_nothing(reason: str) -> None:
+    """`until_due` without a due date: not at all, for a first invoice and for a renewal."""
+    terms = plans(enterprise=plan(first_unpaid="until_due", renewal_unpaid="until_due"))
+
+    assert opened(Bill(finalized="01-01", reason=reason), terms=terms) == []
+
+
+@pytest.mark.parametrize("term", ["60d", "until_due"])
+@pytest.mark.parametrize("reason", ["subscription_create", "subscription_cycle"])
+def test_unpaid_terms_never_pass_the_cycles_end(term: str, reason: str) -> None:
+    """However long the terms are, they end with the cycle."""
+    terms = plans(enterprise=plan(first_unpaid=term, renewal_unpaid=term))
+
+    assert opened(Bill(finalized="01-01", due="03-15", reason=reason), terms=terms) == [
+        "il_1 unpaid_terms 01-01..02-01"
+    ]
+
+
+@EACH_SHAPE
+def test_renewal_unpaid_counts_from_the_cycles_start(shape: Shape) -> None:
+    """A renewal grants for `renewal_unpaid` from its cycle's start, though only once it is finalized."""
+    terms = plans(enterprise=plan(first_unpaid="10d", renewal_unpaid="3d"))
+
+    assert opened(paid(), renewal(), terms=terms, shape=shape) == [
+        "il_1 paid 01-01..02-01",
+        "il_2 unpaid_terms 02-01T01:00..02-04",
+    ]
+
+
+def test_a_renewal_may_run_until_due() -> None:
+    """`renewal_unpaid: until_due` grants a renewal to its due date."""
+    terms = plans(enterprise=plan(renewal_unpaid="until_due"))
+
+    assert opened(renewal(due="02-10"), terms=terms) == ["il_2 unpaid_terms 02-01T01:00..02-10"]
+
+
+def test_every_line_of_a_cycle_invoice_is_a_renewal() -> None:
+    """On a `subscription_cycle` invoice a line without a subscription is a renewal as well."""
+    terms = plans(enterprise=plan(first_unpaid="10d", renewal_unpaid="3d"))
+
+    assert opened(renewal(replace(SECOND, subscription=None, item=None)), terms=terms) == [
+        "il_2 unpaid_terms 02-01T01:00..02-04"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("paid_up_to", "expected"),
+    [
+        ("02-01", "02-04"),
+        ("02-20", "02-04"),
+        ("01-31", "02-04"),
+        ("01-30T23:59:59", "02-11T01:00"),
+    ],
+)
+def test_a_line_of_no_subscription_renews_what_was_paid_up_to_a_day_before(paid_up_to: str, expected: str) -> None:
+    """A line of no subscription is a renewal if its plan had been paid up to at most a day before, else a first one."""
+    terms = plans(enterprise=plan(first_unpaid="10d", renewal_unpaid="3d"))
+    before = paid(one_off(end=paid_up_to), reason="manual")
+    following = renewal(replace(SECOND, subscription=None, item=None), reason="manual")
+
+    assert opened(before, following, terms=terms)[1:] == [f"il_2 unpaid_terms 02-01T01:00..{expected}"]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        Bill(finalized="01-01", voided="01-02"),
+        paid(one_off(price="price_other")),
+        paid(one_off(start="02-01", end="03-01"), at="02-01"),
+    ],
+    ids=["not paid", "another plan", "the same cycle"],
+)
+def test_a_line_of_no_subscription_is_no_renewal_without_a_paid_cycle_before(before: Bill) -> None:
+    """Unpaid, another plan's, or not before: then the line is a first one."""
+    terms = plans(
+        enterprise=plan(first_unpaid="10d", renewal_unpaid="3d"), other=plan(prices=["price_other"], apis=["reports"])
+    )
+    following = renewal(replace(SECOND, subscription=None, item=None), reason="manual")
+
+    assert "il_2 unpaid_terms 02-01T01:00..02-11T01:00" in opened(before, following, terms=terms)
+
+
+def test_a_subscriptions_first_invoice_is_no_renewal() -> None:
+    """A line of a subscription is a renewal by its billing reason alone, even right after a paid cycle of the plan."""
+    terms = plans(enterprise=plan(first_unpaid="10d", renewal_unpaid="3d"))
+    anew = renewal(replace(SECOND, subscription="sub_2", item="si_2"), reason="subscription_create")
+
+    assert opened(paid(), anew, terms=terms)[1:] == ["il_2 unpaid_terms 02-01T01:00..02-11T01:00"]
+
+
+def test_a_line_of_no_subscription_is_a_renewal_from_when_the_one_before_was_paid() -> None:
+    """At a moment before that payment the plan had not been paid up: `first_unpaid` holds until then."""
+    terms = plans(enterprise=plan(first_unpaid="until_due", renewal_unpaid="10d"))
+    before = Bill(lines=(one_off(),), reason="manual", finalized="01-01", due="02-15", paid="02-03")
+    following = renewal(replace(SECOND, subscription=None, item=None), reason="manual", due="02-02")
+
+    assert opened(before, following, terms=terms) == [
+        "il_1 unpaid_terms 01-01..02-01",
+        "il_2 unpaid_terms 02-03..02-11",
+    ]
+
+
+@pytest.mark.parametrize(
+    "bill",
+    [
+        Bill(lines=(Line(proration=True),), reason="subscription_create", finalized="01-01"),
+        Bill(lines=(Line(proration=True),), reason="subscription_cycle", finalized="01-01"),
+        Bill(reason="subscription_update", finalized="01-01"),
+        Bill(reason="subscription_threshold", finalized="01-01"),
+    ],
+    ids=["proration", "proration with a renewal", "update", "threshold"],
+)
+@EACH_SHAPE
+def test_prorations_updates_and_thresholds_open_nothing_unpaid(bill: Bill, shape: Shape) -> None:
+    """Prorations, `subscription_update` and `subscription_threshold` invoices give nothing before they are paid."""
+    terms = plans(enterprise=plan(first_unpaid="5d", renewal_unpaid="5d"))
+
+    assert opened(bill, terms=terms, shape=shape) == []
+    assert opened(replace(bill, paid="01-01"), terms=terms, shape=shape) == ["il_1 paid 01-01..02-01"]
+
+
+TERMS = plans(
+    enterprise=plan(first_unpaid="10d", renewal_unpaid="10d"),
+    other=plan(prices=["price_other"], apis=["reports"], first_unpaid="10d", renewal_unpaid="10d"),
+)
+
+
+@pytest.mark.parametrize(
+    ("older", "expected"),
+    [
+        (Bill(finalized="01-01"), []),
+        (Bill(finalized="01-01", uncollectible="01-20"), []),
+        (Bill(finalized="01-01", paid="02-05"), ["il_2 unpaid_terms 02-05..02-11"]),
+        (Bill(finalized="01-01", uncollectible="01-20", paid="02-05"), ["il_2 unpaid_terms 02-05..02-11"]),
+        (Bill(finalized="01-01", voided="02-05"), ["il_2 unpaid_terms 02-05..02-11"]),
+        (Bill(finalized="01-01", paid="01-20"), ["il_1 paid 01-20..02-01", "il_2 unpaid_terms 02-01T01:00..02-11"]),
+    ],
+    ids=["open", "uncollectible", "paid late", "uncollectible, then paid", "voided", "paid before"],
+)
+@EACH_SHAPE
+def test_an_older_overdue_invoice_stops_unpaid_terms(older: Bill, expected: list[str], shape: Shape) -> None:
+    """While an older invoice of the item is owed and past its terms the next gives nothing; paid, it is released."""
+    given = [each for each in opened(older, renewal(), terms=TERMS, shape=shape) if "il_1 unpaid_terms" not in each]
+
+    assert given == expected
+
+
+def test_an_older_invoice_within_its_own_terms_stops_nothing() -> None:
+    """Two open invoices may both be within their terms; once the older is past its own, the newer gives nothing."""
+    older = Bill(finalized="01-25", lines=(Line(start="01-20", end="02-20"),))
+
+    assert opened(older, renewal(), terms=TERMS) == [
+        "il_1 unpaid_terms 01-25..02-04",
+        "il_2 unpaid_terms 02-01T01:00..02-04",
+    ]
+
+
+def test_a_newer_invoice_never_stops_an_older_one() -> None:
+    """Only an invoice whose line starts earlier stops another's terms."""
+    newer = Bill(finalized="01-01", lines=(Line(start="02-15", end="03-15"),))
+    older = renewal(finalized="02-01T01:00")
+
+    assert "il_2 unpaid_terms 02-01T01:00..02-11" in opened(newer, older, terms=TERMS)
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "stopped"),
+    [
+        (Line(), SECOND, True),
+        (Line(price="price_other"), SECOND, True),
+        (Line(item="si_other"), SECOND, False),
+        (one_off(), replace(SECOND, subscription=None, item=None), True),
+        (Line(), replace(SECOND, subscription=None, item=None), True),
+        (one_off(price="price_other"), replace(SECOND, subscription=None, item=None), False),
+        (one_off(), SECOND, False),
+    ],
+    ids=[
+        "same item",
+        "same item, other plan",
+        "other item, same plan",
+        "no item, same plan",
+        "no item, same plan's item",
+        "no item, other plan",
+        "item, same plan without item",
+    ],
+)
+def test_overdue_is_told_by_item_or_without_one_by_plan(older: Line, newer: Line, stopped: bool) -> None:
+    """What is overdue is a line of the same subscription item or, for a line without one, of the same plan."""
+    given = opened(Bill(lines=(older,), finalized="01-01", reason="manual"), renewal(newer), terms=TERMS)
+
+    assert (not any(each.startswith("il_2") for each in given)) == stopped
+
+
+# R3: a new cycle
+
+
+@EACH_SHAPE
+def test_a_paid_cycle_of_a_subscription_item_has_leeway(shape: Shape) -> None:
+    """After the end of a paid cycle of a subscription item access goes on for `renewal_leeway`, and no longer."""
+    terms = plans(enterprise=plan(renewal_leeway="2h"))
+
+    assert opened(paid(), renewal(), terms=terms, shape=shape) == [
+        "il_1 paid 01-01..02-01",
+        "il_1 renewal_leeway 02-01..02-01T02:00",
+    ]
+
+
+def test_a_line_of_no_subscription_item_has_no_leeway() -> None:
+    """Leeway is for lines of a subscription item: nothing renews the others by itself."""
+    assert opened(paid(one_off()), terms=plans(enterprise=plan(renewal_leeway="2h"))) == ["il_1 paid 01-01..02-01"]
+
+
+def test_after_its_end_a_paid_cycle_says_nothing_about_the_next() -> None:
+    """Without leeway or terms the next cycle opens when it is paid, and not before."""
+    assert opened(paid(), renewal(paid="02-03")) == ["il_1 paid 01-01..02-01", "il_2 paid 02-03..03-01"]
+
+
+def test_a_cycle_that_was_ended_early_has_no_leeway() -> None:
+    """A line that a credit ended before its end has no leeway at its end."""
+    terms = plans(enterprise=plan(renewal_leeway="2h"))
+    credit = Line(id="il_2", start="01-11", amount=-1700, proration=True)
+
+    assert opened(paid(), paid(credit, id="in_2", at="01-11"), terms=terms) == ["il_1 paid 01-01..01-11"]
+
+
+# R4: void and uncollectible
+
+
+@pytest.mark.parametrize("change", ["voided", "uncollectible"])
+@EACH_SHAPE
+def test_void_and_uncollectible_end_unpaid_terms_at_their_transition(change: str, shape: Shape) -> None:
+    """Both end, at their transition, what R2 gave for that invoice."""
+    voided, uncollectible = (None, "01-03") if change == "uncollectible" else ("01-03", None)
+    bill = Bill(finalized="01-01", voided=voided, uncollectible=uncollectible)
+
+    assert opened(bill, terms=TERMS, shape=shape) == ["il_1 unpaid_terms 01-01..01-03"]
+
+
+@pytest.mark.parametrize("change", ["voided", "uncollectible"])
+@EACH_SHAPE
+def test_void_and_uncollectible_end_the_leeway_of_the_cycle_before(change: str, shape: Shape) -> None:
+    """Both end, at their transition, the leeway of the cycle before it, of the same subscription item."""
+    terms = plans(enterprise=plan(renewal_leeway="2h"))
+
+    assert opened(paid(), renewal(**{change: "02-01T01:30"}), terms=terms, shape=shape) == [
+        "il_1 paid 01-01..02-01",
+        "il_1 renewal_leeway 02-01..02-01T01:30",
+    ]
+
+
+def test_leeway_of_another_item_or_of_an_earlier_cycle_is_not_ended() -> None:
+    """Giving up an invoice ends the leeway of the cycle right before it alone, and of its own item."""
+    terms = plans(enterprise=plan(renewal_leeway="60d"))
+    third = Line(id="il_3", start="03-01", end="04-01")
+    other = Line(id="il_other", item="si_other")
+
+    assert opened(
+        paid(Line(), other),
+        renewal(paid="02-01T01:00"),
+        renewal(third, id="in_3", finalized="03-01", voided="03-01T01:00"),
+        terms=terms,
+    ) == [
+        "il_1 paid 01-01..02-01",
+        "il_1 renewal_leeway 02-01..04-02",
+        "il_2 paid 02-01T01:00..03-01",
+        "il_2 renewal_leeway 03-01..03-01T01:00",
+        "il_other paid 01-01..02-01",
+        "il_other renewal_leeway 02-01..04-02",
+    ]
+
+
+@EACH_SHAPE
+def test_uncollectible_then_paid_is_paid(shape: Shape) -> None:
+    """Marked uncollectible and paid after all: the rest of its cycle is open, from the payment on (R1, R4)."""
+    terms = plans(enterprise=plan(renewal_unpaid="5d"))
+    late = renewal(uncollectible="02-03", paid="02-10")
+
+    assert opened(paid(), late, terms=terms, shape=shape) == [
+        "il_1 paid 01-01..02-01",
+        "il_2 paid 02-10..03-01",
+        "il_2 unpaid_terms 02-01T01:00..02-03",
+    ]
+
+
+def test_uncollectible_never_touches_what_the_invoice_had_paid() -> None:
+    """Should an invoice be called uncollectible after it was paid, its paid cycle stays."""
+    contrary = Bill(finalized="01-01", paid="01-02", uncollectible="01-10")
+
+    assert opened(contrary) == ["il_1 paid 01-02..02-01"]
+
+
+def test_a_voided_invoice_never_touches_what_another_pays() -> None:
+    """Corrected and billed anew: voiding the old invoice ends nothing of the new one, for the same cycle."""
+    old = Bill(id="in_0", lines=(Line(id="il_0"),), finalized="01-01", voided="01-02")
+
+    assert opened(old, paid(at="01-01T12:00")) == ["il_1 paid 01-01T12:00..02-01"]
+
+
+@EACH_SHAPE
+def test_voiding_an_upgrade_takes_nothing_away(shape: Shape) -> None:
+    """A voided upgrade gives nothing and ends nothing: not the cycle paid before, not its leeway."""
+    terms = plans(
+        enterprise=plan(renewal_leeway="2h", first_unpaid="5d"), big=plan(prices=["price_big"], first_unpaid="5d")
+    )
+    upgrade = Bill(id="in_2", reason="subscription_update", lines=UPGRADE, finalized="01-11", voided="01-12")
+
+    assert opened(paid(), upgrade, terms=terms, shape=shape) == [
+        "il_1 paid 01-01..02-01",
+        "il_1 renewal_leeway 02-01..02-01T02:00",
+    ]
+
+
+# R8: lines
+
+
+UPGRADE = (
+    Line(id="il_credit", start="01-11", amount=-1700, proration=True),
+    Line(id="il_debit", start="01-11", amount=6800, proration=True, price="price_big"),
+)
+BIG = plans(enterprise=plan(), big=plan(prices=["price_big"]))
+
+
+def test_each_line_stands_alone() -> None:
+    """Several plans, periods and subscriptions on one invoice: each line opens its own plan for its own period."""
+    terms = plans(enterprise=plan(), reports=plan(prices=["price_reports"], apis=["reports"]))
+    bill = paid(
+        Line(),
+        Line(id="il_2", price="price_reports", start="01-01", end="2027-01-01", item="si_2"),
+        Line(id="il_3", start="01-10", end="02-10", subscription="sub_2", item="si_3"),
+        one_off(id="il_4", start="01-20", end="01-21"),
+    )
+
+    assert opened(bill, terms=terms) == [
+        "il_1 paid 01-01..02-01",
+        "il_2 paid 01-01..2027-01-01",
+        "il_3 paid 01-10..02-10",
+        "il_4 paid 01-20..01-21",
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        Line(amount=-2500),
+        Line(quantity=0),
+        Line(start="01-01", end="01-01"),
+        Line(usage_type="metered", start="2025-12-01", end="01-01"),
+    ],
+    ids=["negative", "of quantity 0", "of empty period", "metered in arrears"],
+)
+@EACH_SHAPE
+def test_a_line_that_grants_nothing_is_no_cycle(line: Line, shape: Shape) -> None:
+    """Negative, of quantity 0, metered in arrears or of empty period: a line grants nothing, nor is it unmapped."""
+    everything = bill_of(events(paid(line), shape=shape))
+
+    assert (everything.cycles, everything.unmapped) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"), [(Shape.OLD, []), (Shape.MIXED, []), (Shape.NEW, ["il_1 paid 01-01..02-01"])]
+)
+def test_metered_is_told_by_the_usage_type_where_it_is_shown(shape: Shape, expected: list[str]) -> None:
+    """`usage_type` decides where it is shown; where it is not, a period that is yet to end is taken for licensed."""
+    assert opened(paid(Line(usage_type="metered")), shape=shape) == expected
+
+
+@EACH_SHAPE
+def test_a_licensed_line_is_never_taken_for_metered_where_its_period_had_not_ended(shape: Shape) -> None:
+    """A subscription line whose period ends after its invoice's creation is billed ahead."""
+    assert opened(paid(Line(start="2025-11-01", end="01-01T00:00:01")), shape=shape) == [
+        "il_1 paid 01-01..01-01T00:00:01"
+    ]
+
+
+@pytest.mark.parametrize("quantity", [None, 1, 3, "0.5"])
+def test_any_other_quantity_grants(quantity: int | str | None) -> None:
+    """A null quantity, or a part of one, grants like any other."""
+    assert opened(paid(Line(quantity=quantity))) == ["il_1 paid 01-01..02-01"]
+
+
+def test_a_zero_amount_line_grants() -> None:
+    """A trial's or a free plan's line costs nothing and grants its period."""
+    assert opened(paid(Line(amount=0, end="01-15"))) == ["il_1 paid 01-01..01-15"]
+
+
+@pytest.mark.parametrize(
+    ("every", "start", "end"),
+    [
+        ("month", "01-31", "02-28"),
+        ("month", "01-10", "02-10"),
+        ("day", "01-10", "01-11"),
+        ("year", "01-10", "2027-01-10"),
+    ],
+)
+@EACH_SHAPE
+def test_a_one_off_line_of_empty_period_lasts_one_cycle(every: str, start: str, end: str, shape: Shape) -> None:
+    """A line of no subscription item and of empty period lasts one `every` of its plan from its start."""
+    bill = paid(one_off(start=start, end=start), at=start)
+
+    assert opened(bill, terms=plans(enterprise=plan(every=every)), shape=shape) == [f"il_1 paid {start}..{end}"]
+
+
+@EACH_SHAPE
+def test_an_invoice_item_on_a_subscriptions_invoice_lasts_one_cycle_too(shape: Shape) -> None:
+    """An extra billed with a renewal names the subscription, no item of it, and an empty period in the past."""
+    extra = one_off(id="il_extra", price="price_extra", subscription="sub_1", start="01-20", end="01-20")
+    terms = plans(enterprise=plan(), extra=plan(prices=["price_extra"]))
+
+    assert opened(renewal(SECOND, extra, paid="02-01T01:05"), terms=terms, shape=shape) == [
+        "il_2 paid 02-01T01:05..03-01",
+        "il_extra paid 02-01T01:05..02-20",
+    ]
+
+
+def test_a_one_off_line_may_have_a_period_of_its_own() -> None:
+    """A one-off line whose period is not empty lasts that period, whatever its plan's cycle is."""
+    assert opened(paid(one_off(end="01-04"))) == ["il_1 paid 01-01..01-04"]
+
+
+def test_a_line_of_no_plan_is_unmapped_and_shown() -> None:
+    """A line that nothing names a plan for grants nothing and is listed as unmapped."""
+    everything = bill_of(events(paid(Line(), Line(id="il_2", price="price_nobody_lists", item="si_2"))))
+
+    assert spans_in(everything) == ["il_1 paid 01-01..02-01"]
+    assert [line.id for line in everything.unmapped] == ["il_2"]
+
+
+# R8: credit lines
+
+
+@EACH_SHAPE
+def test_an_upgrade_billed_at_once_ends_the_old_line_when_it_is_paid(shape: Shape) -> None:
+    """The credit line ends lines of its item and price that start before it; the new price's line begins."""
+    upgrade = Bill(id="in_2", reason="subscription_update", lines=UPGRADE, finalized="01-11", paid="01-11T00:05")
+
+    assert opened(paid(), upgrade, terms=BIG, shape=shape) == [
+        "il_1 paid 01-01..01-11T00:05",
+        "il_debit paid 01-11T00:05..02-01",
+    ]
+
+
+@EACH_SHAPE
+def test_an_upgrade_that_stays_unpaid_takes_nothing_away_and_gives_nothing(shape: Shape) -> None:
+    """A credit line counts on a paid invoice only."""
+    upgrade = Bill(id="in_2", reason="subscription_update", lines=UPGRADE, finalized="01-11", uncollectible="01-20")
+
+    assert opened(paid(), upgrade, terms=BIG, shape=shape) == ["il_1 paid 01-01..02-01"]
+
+
+@pytest.mark.parametrize("credited", [None, ("in_1", ("il_1",))], ids=["by item and price", "by name"])
+@EACH_SHAPE
+def test_a_switch_billed_with_the_next_renewal_takes_nothing_away_in_the_past(
+    credited: tuple[str, tuple[str, ...]] | None, shape: Shape
+) -> None:
+    """Prorations of both signs on the renewal: the old plan's cycle was over when they were paid, so it stays whole."""
+    credit, debit = UPGRADE
+    bill = renewal(replace(credit, credited=credited), debit, replace(SECOND, price="price_big"), paid="02-01T01:05")
+
+    assert opened(paid(), bill, terms=BIG, shape=shape) == ["il_1 paid 01-01..02-01", "il_2 paid 02-01T01:05..03-01"]
+
+
+def test_a_credit_on_the_renewal_ends_the_leeway_that_is_left() -> None:
+    """Paid during the old line's leeway, the credit ends that too: the plan was switched away from."""
+    terms = plans(enterprise=plan(renewal_leeway="2h"), big=plan(prices=["price_big"]))
+    bill = renewal(*UPGRADE, replace(SECOND, price="price_big"), paid="02-01T01:05")
+
+    assert opened(paid(), bill, terms=terms)[:2] == [
+        "il_1 paid 01-01..02-01",
+        "il_1 renewal_leeway 02-01..02-01T01:05",
+    ]
+
+
+def test_a_credit_paid_ahead_ends_its_line_when_its_period_begins() -> None:
+    """A credit whose period begins after its payment ends the line from that start on."""
+    ahead = paid(Line(id="il_2", start="01-20", amount=-900, proration=True), id="in_2", at="01-11")
+
+    assert opened(paid(), ahead) == ["il_1 paid 01-01..01-20"]
+
+
+@EACH_SHAPE
+def test_named_lines_are_ended_and_no_others(shape: Shape) -> None:
+    """Where `credited_items` names lines, those end and no other line of the item and price does."""
+    bills = paid(Line(), Line(id="il_same_price"))
+    credit = Line(id="il_2", start="01-11", amount=-1700, proration=True, credited=("in_1", ("il_1",)))
+
+    assert opened(bills, paid(credit, id="in_2", at="01-11"), shape=shape) == [
+        "il_1 paid 01-01..01-11",
+        "il_same_price paid 01-01..02-01",
+    ]
+
+
+def test_named_lines_are_ended_whatever_their_item_and_price() -> None:
+    """A name decides alone: the credited line may be of another item, and of another price."""
+    credit = Line(
+        id="il_2", start="01-11", amount=-1, proration=True, item=None, price=None, credited=("in_1", ("il_1", "il_x"))
+    )
+
+    assert opened(paid(), paid(credit, id="in_2", at="01-11")) == ["il_1 paid 01-01..01-11"]
+
+
+@pytest.mark.parametrize("order", [(Shape.OLD, Shape.NEW), (Shape.NEW, Shape.OLD)])
+def test_names_that_one_snapshot_lacks_are_taken_from_another(order: tuple[Shape, Shape]) -> None:
+    """Where only one of a credit line's snapshots names what it credits, that counts."""
+    mute = paid(Line(id="il_2", start="01-11", amount=-1700, proration=True), id="in_2", at="01-11")
+    named = replace(mute, lines=(replace(mute.lines[0], credited=("in_1", ("il_1",))),))
+    both = [*events(mute, shape=order[0]), *events(named, shape=order[1])]
+
+    given = bill_of([*events(paid(Line(), Line(id="il_same_price"))), *both])
+    assert spans_in(given) == ["il_1 paid 01-01..01-11", "il_same_price paid 01-01..02-01"]
+
+
+@pytest.mark.parametrize(
+    ("line", "ended"),
+    [
+        (Line(), True),
+        (Line(start="01-05"), True),
+        (Line(start="01-11"), True),
+        (Line(start="01-11T00:00:01"), False),
+        (Line(price="price_big"), False),
+        (Line(item="si_other"), False),
+        (one_off(), False),
+    ],
+    ids=["", "starts before", "starts with it", "starts after", "other price", "other item", "no item"],
+)
+def test_unnamed_are_lines_of_the_same_item_and_price_that_start_before(line: Line, ended: bool) -> None:
+    """If none are named: of the same item and price, starting before the credit, or with it if finalized earlier."""
+    credit = Line(id="il_2", start="01-11", amount=-1700, proration=True)
+    given = opened(paid(line), paid(credit, id="in_2", at="01-21"), terms=BIG)
+
+    assert given == [f"il_1 paid {line.start}..{'01-21' if ended else '02-01'}"]
+
+
+@EACH_SHAPE
+def test_a_changed_quantity_ends_the_old_line_and_not_its_own_debit(shape: Shape) -> None:
+    """Credit and debit of one price start together on one invoice: the debit is not what the credit ends."""
+    change = paid(
+        Line(id="il_credit", start="01-11", amount=-1700, proration=True),
+        Line(id="il_debit", start="01-11", amount=3400, quantity=2, proration=True),
+        id="in_2",
+        reason="subscription_update",
+        at="01-11",
+    )
+
+    assert opened(paid(), change, shape=shape) == ["il_1 paid 01-01..01-11", "il_debit paid 01-11..02-01"]
+
+
+def test_switching_there_and_back_keeps_what_was_bought_last() -> None:
+    """Back to the first price in the same cycle: the first credit does not end the line that came after it."""
+    there = paid(*UPGRADE, id="in_2", reason="subscription_update", at="01-11")
+    back = paid(
+        Line(id="il_credit_2", start="01-21", amount=-3400, proration=True, price="price_big"),
+        Line(id="il_debit_2", start="01-21", amount=850, proration=True),
+        id="in_3",
+        reason="subscription_update",
+        at="01-21",
+    )
+
+    assert opened(paid(), there, back, terms=BIG) == [
+        "il_1 paid 01-01..01-11",
+        "il_debit paid 01-11..01-21",
+        "il_debit_2 paid 01-21..02-01",
+    ]
+
+
+def test_the_earliest_of_several_credits_counts() -> None:
+    """Two credits of one line: it ends at the earlier of their moments."""
+    first = paid(Line(id="il_2", start="01-15", amount=-1, proration=True), id="in_2", at="01-20")
+    second = paid(Line(id="il_3", start="01-11", amount=-1, proration=True), id="in_3", at="01-12")
+
+    assert opened(paid(), first, second) == ["il_1 paid 01-01..01-12"]
+
+
+def test_a_negative_line_that_is_no_proration_ends_nothing() -> None:
+    """A discount is a negative line too, but credits no time."""
+    discount = Line(id="il_2", start="01-11", amount=-1700)
+
+    assert opened(paid(), paid(discount, id="in_2", at="01-11")) == ["il_1 paid 01-01..02-01"]
+
+
+def test_a_credit_ends_unpaid_terms_too() -> None:
+    """A line credited before it was paid gives nothing from then on, paid or not."""
+    unpaid = Bill(finalized="01-01", paid="01-25")
+    credit = paid(Line(id="il_2", start="01-05", amount=-1700, proration=True), id="in_2", at="01-05")
+
+    assert opened(unpaid, credit, terms=TERMS) == ["il_1 unpaid_terms 01-01..01-05"]
+
+
+# Which plan a line is of (contract, section 3)
+
+
+NAMED = plans(
+    enterprise=plan(),
+    gold=plan(prices=[], apis=["gold"]),
+    silver=plan(prices=[], apis=["silver"]),
+    bronze=plan(prices=[], apis=["bronze"]),
+)
+
+
+def names(plan_name: str) -> dict[str, str]:
+    return {"entitlement_plan": plan_name}
+
+
+def plan_names(*bills: Bill, shape: Shape = Shape.OLD) -> list[str]:
+    return [cycle.plan.name for cycle in bill_of(events(*bills, shape=shape), terms=NAMED).cycles]
+
+
+@pytest.mark.parametrize(
+    ("line", "metadata", "expected"),
+    [
+        (one_off(metadata=names("gold"), price_metadata=names("silver")), names("bronze"), "gold"),
+        (one_off(price_metadata=names("silver")), names("bronze"), "silver"),
+        (one_off(), names("bronze"), "enterprise"),
+        (one_off(price="price_nobody_lists"), names("bronze"), "bronze"),
+        (one_off(price=None), names("bronze"), "bronze"),
+        (one_off(metadata=names("no such plan"), price="price_nobody_lists"), names("bronze"), "bronze"),
+    ],
+    ids=["line", "price", "listed price", "invoice", "invoice, without a price", "a name of no plan"],
+)
+@pytest.mark.parametrize("shape", [Shape.OLD, Shape.MIXED])
+def test_a_lines_plan_is_the_first_that_something_names(
+    line: Line, metadata: dict[str, str], expected: str, shape: Shape
+) -> None:
+    """Metadata of the line; of its price; the plan that lists its price; metadata of the invoice."""
+    assert plan_names(paid(line, metadata=metadata, reason="manual"), shape=shape) == [expected]
+
+
+def test_where_the_payload_does_not_carry_the_price_its_metadata_names_nothing() -> None:
+    """The new shape gives the price's id alone: the plan is then the one that lists it."""
+    assert plan_names(paid(Line(price_metadata=names("silver"))), shape=Shape.NEW) == ["enterprise"]
+
+
+@EACH_SHAPE
+def test_an_invoices_metadata_counts_once_per_distinct_period_with_quantity_one(shape: Shape) -> None:
+    """However many lines of whatever quantity share a period, the plan that the invoice names is had once for it."""
+    bill = paid(
+        one_off(id="il_1", price=None, quantity=7),
+        one_off(id="il_2", price=None, quantity=5),
+        one_off(id="il_3", price=None, quantity=5, start="02-01", end="03-01"),
+        metadata=names("gold"),
+        reason="manual",
+    )
+    everything = bill_of(events(bill, shape=shape), terms=NAMED)
+
+    assert spans_in(everything) == ["il_1 paid 01-01..02-01", "il_3 paid 02-01..03-01"]
+    assert [cycle.quantity for cycle in everything.cycles] == [1, 1]
+
+
+def test_lines_that_name_their_plan_each_count() -> None:
+    """Two lines of one plan and period, each named by its own metadata, are two grants with their quantities."""
+    bill = paid(one_off(metadata=names("gold"), quantity=2), one_off(id="il_2", metadata=names("gold"), quantity=3))
+
+    assert [cycle.quantity for cycle in bill_of(events(bill), terms=NAMED).cycles] == [2, 3]
+
+
+@EACH_SHAPE
+def test_an_invoices_metadata_names_no_plan_for_a_subscriptions_lines(shape: Shape) -> None:
+    """The invoice's metadata is for invoices made without Stripe subscriptions."""
+    bill = paid(Line(price="price_nobody_lists"), metadata=names("gold"))
+    everything = bill_of(events(bill, shape=shape), terms=NAMED)
+
+    assert [line.id for line in everything.unmapped] == ["il_1"]
+
+
+# Terms are those of the catalog in force at finalization (contract, section 3)
+
+
+def apis(bill: Bill, *documents: Any) -> list[str]:
+    (cycle,) = bill_of(events(bill), terms=revisions(*documents)).cycles
+    return [f"revision {cycle.revision}", *sorted(cycle.plan.apis)]
+
+
+BEFORE = catalog({"enterprise": plan(apis=["orders"])})
+AFTER = catalog({"enterprise": plan(apis=["orders", "reports"])})
+
+
+@pytest.mark.parametrize(
+    ("finalized", "expected"),
+    [
+        ("01-09", ["revision 1", "orders"]),
+        ("01-10", ["revision 2", "orders", "reports"]),
+        ("01-11", ["revision 2", "orders", "reports"]),
+    ],
+)
+def test_a_line_has_the_terms_in_force_at_its_invoices_finalization(finalized: str, expected: list[str]) -> None:
+    """A changed plan changes only what is finalized once it is in force, whenever that is paid."""
+    assert apis(Bill(finalized=finalized, paid="01-20"), BEFORE, ("01-10", AFTER)) == expected
+
+
+def test_a_correction_may_reach_back_before_the_finalization() -> None:
+    """`--from` before the finalization puts the corrected terms in force for a cycle already billed."""
+    assert apis(paid(at="01-05"), BEFORE, ("01-01", AFTER)) == ["revision 2", "orders", "reports"]
+
+
+def test_a_price_named_late_is_decided_late() -> None:
+    """If the revision in force names no plan for a line, the first later one that does gives its terms."""
+    nothing = catalog({"enterprise": plan(prices=[])})
+
+    assert apis(paid(at="01-05"), nothing, ("01-10", BEFORE), ("01-20", AFTER)) == ["revision 2", "orders"]
+
+
+def test_a_price_never_named_stays_unmapped() -> None:
+    """Earlier revisions never give terms to what was finalized after they were replaced."""
+    nothing = catalog({"enterprise": plan(prices=[])})
+    everything = bill_of(events(paid(at="01-15")), terms=revisions(BEFORE, ("01-10", nothing)))
+
+    assert ([*everything.cycles], [line.id for line in everything.unmapped]) == ([], ["il_1"])
+
+
+def test_without_any_catalog_every_line_is_unmapped() -> None:
+    """Facts are recorded before there is a catalog; nothing is granted until one names a plan."""
+    assert [line.id for line in bill_of(events(paid()), terms=revisions()).unmapped] == ["il_1"]
