@@ -85,12 +85,13 @@ def server(app: App, *, host: str, port: int) -> uvicorn.Server:
 
 
 class _Refused(Exception):
-    """A request that is refused before its body has been read to the end."""
+    """A request that is refused for its form, by its headers or while its body is being read."""
 
-    def __init__(self, status: HTTPStatus, detail: str, *headers: Header) -> None:
+    def __init__(self, status: HTTPStatus, detail: str, *headers: Header, body_was_read: bool = False) -> None:
         super().__init__(detail)
         self.status = status
         self.headers = headers
+        self.body_was_read = body_was_read
 
 
 class _Ingest:
@@ -165,7 +166,7 @@ class _Ingest:
             at = await self._publisher.publish(key=decision.key, value=decision.value, headers=decision.headers)
             return published(decision, at)
         except _Refused as refusal:
-            return problem(refusal.status, str(refusal), *refusal.headers, body_was_read=False)
+            return problem(refusal.status, str(refusal), *refusal.headers, body_was_read=refusal.body_was_read)
         except SignatureRejected as error:
             advice = "Compare the endpoint's signing secret in Stripe with the integration's, and this machine's clock."
             return problem(HTTPStatus.BAD_REQUEST, f"{error}. {advice}")
@@ -197,12 +198,14 @@ async def _whole_body(receive: Receive) -> bytes:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":  # nobody is left to read this
-                    raise _Refused(HTTPStatus.BAD_REQUEST, "The client went away before the body was whole.")
+                    detail = "The client went away before the body was whole."
+                    raise _Refused(HTTPStatus.BAD_REQUEST, detail, body_was_read=True)
                 chunks.append(message["body"])
                 size += len(message["body"])
+                is_whole = not message["more_body"]
                 if size > MAX_BODY_BYTES:
-                    raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
-                if not message["more_body"]:
+                    raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE, body_was_read=is_whole)
+                if is_whole:
                     return b"".join(chunks)
     except TimeoutError:
         detail = f"The body was not whole within {BODY_SECONDS:.0f} seconds."

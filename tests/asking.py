@@ -17,9 +17,7 @@ import uvicorn
 from entitlements.api import snapshots
 from entitlements.api.app import query_app
 from entitlements.api.tokens import parse_tokens
-from entitlements.domain.facts import (
-    Fact,
-)
+from entitlements.domain.facts import Fact
 from entitlements.store import record
 from entitlements.tables import metadata
 from ops.database import engine as engine_on

@@ -1,6 +1,4 @@
-"""
-Facts for tests, as consumers would state them: builders with defaults, and one story that most questions are about.
-"""
+"""Facts for tests, as consumers would state them: builders with defaults, and one story of several customers."""
 
 from __future__ import annotations
 

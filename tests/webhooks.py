@@ -1,4 +1,4 @@
-"""Webhooks as Stripe sends them, with defaults, so that a test says only what matters to it. Pure but for `signature`."""
+"""Webhooks as Stripe sends them, with defaults, so that a test says only what matters to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INVOICE: dict[str, Any] = {
 }
 
 
-def event(type: str = "invoice.paid", /, *, about: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+def event(kind: str = "invoice.paid", /, *, about: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     """A snapshot event of *about*, an invoice by default; a change to `...` leaves the member out."""
     members = {
         "id": "evt_1",
@@ -29,7 +29,7 @@ def event(type: str = "invoice.paid", /, *, about: dict[str, Any] | None = None,
         "api_version": "2022-11-15",
         "created": 1767225600,
         "livemode": False,
-        "type": type,
+        "type": kind,
         "data": {"object": INVOICE if about is None else about},
         **changes,
     }
@@ -41,7 +41,7 @@ def body_of(value: object) -> bytes:
 
 
 def signature(body: bytes, *secrets: str, age: int = 0, scheme: str = "v1") -> bytes:
-    """A `Stripe-Signature` header over *body* by each of *secrets*, *age* seconds old; made without Stripe's library."""
+    """A `Stripe-Signature` header over *body* by each of *secrets*, *age* seconds old; without Stripe's library."""
     at = int(time.time()) - age
     codes = [
         hmac.new(secret.encode(), b"%d." % at + body, hashlib.sha256).hexdigest() for secret in secrets or [SECRET]

@@ -103,7 +103,7 @@ class Running:
 
 @contextmanager
 def up(folder: Path, settings: Mapping[str, str], *, catalog: Path = CATALOG) -> Iterator[Running]:
-    """`entitle up` in *folder*, on free addresses, until the context ends; fails with what it said if it can't start."""
+    """`entitle up` in *folder*, on free addresses, until the context ends; fails with what it said if it can't."""
     edge = Edge(ingest=f"http://{free_address()}", query=f"http://{free_address()}", token=TOKEN)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("ENTITLE_")},

@@ -26,9 +26,9 @@ LIVE = Integration(name="main", mode="live", signing_secrets=(SECRET,))
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-def thin(type: str = "v1.invoice.paid", **changes: Any) -> dict[str, Any]:
+def thin(kind: str = "v1.invoice.paid", **changes: Any) -> dict[str, Any]:
     members = {"id": "evt_1", "object": "v2.core.event", "created": "2026-01-01T00:00:00.000Z", "livemode": False}
-    return {**members, "type": type, "related_object": {"id": "in_1", "type": "invoice"}, **changes}
+    return {**members, "type": kind, "related_object": {"id": "in_1", "type": "invoice"}, **changes}
 
 
 @pytest.mark.parametrize(
@@ -207,6 +207,6 @@ def test_what_is_not_an_object_in_json_is_refused(body: bytes, fault: str) -> No
 
 @pytest.mark.parametrize("event_type", ["v1.invoice.paid", "v1.customer.subscription.past_due"])
 def test_a_thin_event_that_would_matter_is_refused(event_type: str) -> None:
-    """A thin event of a listed type is not acknowledged: it would be lost. The refusal says what to change in Stripe."""
-    with pytest.raises(ThinEventNotFetched, match="not built yet.*snapshot"):
+    """A thin event of a listed type is not acknowledged, or it would be lost; the refusal says what to do."""
+    with pytest.raises(ThinEventNotFetched, match=r"not built yet.*snapshot"):
         decide(body_of(thin(event_type)), TEST, TRACEPARENT)

@@ -14,20 +14,28 @@ from tests.webhooks import SECRET, signature
 BODY = b'{"id": "evt_1", "name": "J\xc3\xb6rg"}'
 
 
+def passes(header: bytes, *secrets: str) -> bool:
+    try:
+        verify(BODY, header, secrets)
+    except SignatureRejected:
+        return False
+    return True
+
+
 def test_a_signature_by_the_secret_passes() -> None:
     """What Stripe signs with the endpoint's secret passes."""
-    verify(BODY, signature(BODY), [SECRET])
+    assert passes(signature(BODY), SECRET)
 
 
 @pytest.mark.parametrize("secrets", [["whsec_new", SECRET], [SECRET, "whsec_old"]], ids=["old", "new"])
 def test_any_of_several_secrets_passes(secrets: list[str]) -> None:
     """While a secret is rolled, deliveries signed with either pass."""
-    verify(BODY, signature(BODY), secrets)
+    assert passes(signature(BODY), *secrets)
 
 
 def test_any_of_several_signatures_passes() -> None:
     """While Stripe signs with two secrets, knowing one of them is enough."""
-    verify(BODY, signature(BODY, "whsec_old", SECRET), [SECRET])
+    assert passes(signature(BODY, "whsec_old", SECRET), SECRET)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +65,7 @@ def test_what_is_wrong_with_a_signature_is_said(header: bytes | None, why: str) 
 @pytest.mark.parametrize("age", [290, -86_400], ids=["almost too old", "of tomorrow"])
 def test_a_timestamp_within_the_tolerance_or_ahead_passes(age: int) -> None:
     """300 seconds are tolerated, and Stripe's library lets a timestamp ahead of our clock pass."""
-    verify(BODY, signature(BODY, age=age), [SECRET])
+    assert passes(signature(BODY, age=age), SECRET)
 
 
 def test_being_too_old_is_said_even_where_another_secret_does_not_match() -> None:
@@ -69,8 +77,7 @@ def test_being_too_old_is_said_even_where_another_secret_does_not_match() -> Non
 @pytest.mark.parametrize("blank", ["", " ", "\t\n"])
 def test_a_blank_secret_verifies_nothing(blank: str) -> None:
     """A blank secret, with which anybody could sign, never passes."""
-    with pytest.raises(SignatureRejected):
-        verify(BODY, signature(BODY, blank), [blank])
+    assert not passes(signature(BODY, blank), blank)
 
 
 def test_without_secrets_nothing_passes() -> None:

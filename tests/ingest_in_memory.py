@@ -1,0 +1,104 @@
+"""The ingest application without a network: requests as ASGI hands them over, and a publisher in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from ingest.app import MAX_BODY_BYTES, ingest_app
+from ingest.delivery import Integration
+from ingest.publisher import Published
+from schemas.codec import Headers
+from tests.webhooks import SECRET, body_of, event, signature
+
+PATH = "/webhooks/stripe/main"
+MAIN = {"main": Integration(name="main", mode="test", signing_secrets=(SECRET,))}
+GONE = b"(the client went away)"
+TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+TOO_MUCH = b"%d" % (MAX_BODY_BYTES + 1)
+
+
+class InMemory:
+    """A publisher that keeps what it is given, or fails as it is told."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+        self.records: list[tuple[bytes, bytes, Headers]] = []
+        self.life = "made"
+
+    async def start(self) -> None:
+        self.life = "started"
+
+    async def close(self) -> None:
+        self.life = "closed"
+
+    def ready(self) -> bool:
+        return self.failure is None
+
+    async def publish(self, *, key: bytes, value: bytes, headers: Headers) -> Published:
+        if self.failure is not None:
+            raise self.failure
+        self.records.append((key, value, headers))
+        return Published(topic="billing.events.v1", partition=3, offset=1233 + len(self.records))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a client reads; *chunks_read* is how much of its body was looked at by then, and *in_all* afterwards."""
+
+    status: int
+    headers: dict[str, str]
+    body: dict[str, Any]
+    chunks_read: int
+    in_all: int
+
+
+def ask(
+    method: str = "POST",
+    path: str = PATH,
+    *,
+    chunks: Sequence[bytes] | None = None,
+    publisher: InMemory | None = None,
+    **headers: bytes | None,
+) -> Told:
+    """Send one request, by default a rightly signed event; a header's `_` stands for `-`, and None leaves it out."""
+    chunks = [body_of(event())] if chunks is None else chunks
+    given = {"content_type": b"application/json", "stripe_signature": signature(b"".join(chunks)), **headers}
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "headers": [(name.replace("_", "-").encode(), value) for name, value in given.items() if value is not None],
+    }
+    return asyncio.run(_ask(scope, chunks, publisher or InMemory()))
+
+
+async def _ask(scope: dict[str, Any], chunks: Sequence[bytes], publisher: InMemory) -> Told:
+    left, sent, read_when_answered = list(chunks), [], []
+
+    async def receive() -> dict[str, Any]:
+        if not left:
+            await asyncio.Future()  # a client that sends no more, and does not go away
+        if (chunk := left.pop(0)) == GONE:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": chunk, "more_body": bool(left)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        read_when_answered.append(len(chunks) - len(left))
+
+    await ingest_app(MAIN, publisher, count().__next__)(scope, receive, send)
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    body = b"".join(message.get("body", b"") for message in sent)
+    assert headers["content-length"] == str(len(body))
+    return Told(
+        status=sent[0]["status"],
+        headers=headers,
+        body=json.loads(body),
+        chunks_read=read_when_answered[0],
+        in_all=len(chunks) - len(left),
+    )
