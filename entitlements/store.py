@@ -131,19 +131,12 @@ def catalog_revisions_in(connection: Connection) -> tuple[CatalogRevision, ...]:
     the same time, the one of the smaller digest counts, whichever came first.
     """
     rows = connection.execute(
-        select(catalog_revisions)
-        .distinct(catalog_revisions.c.number)
-        .order_by(catalog_revisions.c.number, catalog_revisions.c.digest)
+        select(catalog_revisions).order_by(catalog_revisions.c.number, catalog_revisions.c.digest)
     )
-    return tuple(
-        CatalogRevision(
-            number=row.number,
-            in_force_from=row.in_force_from,
-            applied_by=row.applied_by,
-            document=row.document,
-        )
-        for row in rows
-    )
+    found: dict[int, CatalogRevision] = {}
+    for row in rows:
+        found.setdefault(row.number, CatalogRevision(**_values(CatalogRevision, row)))
+    return tuple(found.values())
 
 
 def as_revisions(recorded: Iterable[CatalogRevision]) -> Revisions:

@@ -27,6 +27,7 @@ from ops.server import StackUnavailable
 VERSION = "4.3.1"
 POM = Path(__file__).with_name("kafka-pom.xml")
 PINNED = Path(__file__).with_name("kafka-jars.sha256")
+COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
 Fetch = Callable[[Sequence["Jar"], Path, Callable[[int], None]], None]
 """Fetches jars into a folder, reporting now and then how many are there."""
@@ -131,12 +132,13 @@ def _with_mvn(mvn: str, java: Path, jars: Sequence[Jar], folder: Path, have: Cal
         # Maven waits for half an hour on a silent server: 3.8 and 3.9 on call this bound by different names.
         "-Dmaven.wagon.rto=60000",
         "-Daether.connector.requestTimeout=60000",
-        "dependency:copy-dependencies",
+        "--update-snapshots",  # means: try again what failed before, which Maven remembers for a day
+        COPY_JARS,
         "-DincludeScope=runtime",
         f"-DoutputDirectory={folder}",
     ]
     environment = {"JAVA_HOME": str(java.parent.parent)} | os.environ
-    complaint = ""
+    complaint = last = ""
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as process:
@@ -144,10 +146,11 @@ def _with_mvn(mvn: str, java: Path, jars: Sequence[Jar], folder: Path, have: Cal
             if "Downloaded from" in line:
                 wanted -= {name for name in wanted if f"/{name} " in line}
                 have(len(jars) - len(wanted))
-            elif not complaint and (line.startswith("[ERROR]") or "rror:" in line):
+            elif line.startswith("[ERROR]") and not complaint:
                 complaint = line.removeprefix("[ERROR]").strip()
+            last = line.strip() or last
     if process.returncode != 0:
-        raise FetchFailed(complaint or f"ended with exit code {process.returncode}")
+        raise FetchFailed(complaint or last or f"ended with exit code {process.returncode}")
     have(len(jars))
 
 

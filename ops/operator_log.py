@@ -17,7 +17,7 @@ from kafka.admin import ConfigResource
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.structs import TopicPartition
 
-from consumers.log import Source
+from consumers.log import Source, connected
 from entitlements.domain.facts import canonical_json
 from schemas.codec import CatalogApplied, InvalidMessage, decode, encode_catalog
 from schemas.topics import MAX_MESSAGE_BYTES, OPERATOR_COMMANDS, Topic
@@ -110,14 +110,14 @@ def publish_catalog(
     )
     key, value, headers = encode_catalog(revision, at=at)
     with _talking(source, "publish the catalog"):
-        producer = KafkaProducer(
-            bootstrap_servers=source.bootstrap.split(","),
+        producer = connected(
+            KafkaProducer,
+            source,
             acks="all",
             enable_idempotence=True,
             max_request_size=MAX_MESSAGE_BYTES,
             delivery_timeout_ms=ANSWER_SECONDS * 1000,
             request_timeout_ms=ANSWER_SECONDS * 900,
-            **source.security,
         )
         with contextlib.closing(producer):
             producer.send(OPERATOR_COMMANDS, key=key, value=value, headers=headers).get(timeout=ANSWER_SECONDS)
@@ -133,19 +133,8 @@ def _talking(source: Source, purpose: str) -> Iterator[None]:
 
 
 def _admin(source: Source) -> KafkaAdminClient:
-    return KafkaAdminClient(
-        bootstrap_servers=source.bootstrap.split(","),
-        bootstrap_timeout_ms=ANSWER_SECONDS * 1000,
-        request_timeout_ms=ANSWER_SECONDS * 1000,
-        **source.security,
-    )
+    return connected(KafkaAdminClient, source, request_timeout_ms=ANSWER_SECONDS * 1000)
 
 
 def _consumer(source: Source) -> KafkaConsumer:
-    return KafkaConsumer(
-        bootstrap_servers=source.bootstrap.split(","),
-        bootstrap_timeout_ms=ANSWER_SECONDS * 1000,
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        **source.security,
-    )
+    return connected(KafkaConsumer, source, enable_auto_commit=False, auto_offset_reset="none")

@@ -48,7 +48,7 @@ def server(folder: Path, *, port: int, programs: Path) -> Server:
     prefix, user = _identity()
 
     def prepare(run: Run) -> Steps:
-        if user is not None:
+        if os.geteuid() == 0:
             _give(folder, data, user)
         if data.exists():
             # The lock proves that no process is left on this data. Without it, a process that happens to have the
@@ -90,12 +90,14 @@ def _identity() -> tuple[tuple[str, ...], int | None]:
     return (AS_USER, None) if allowed else ((), NOBODY)
 
 
-def _give(folder: Path, data: Path, user: int) -> None:
-    """Let *user* reach the data through *folder*, and own it: an earlier run may have left it to root."""
-    folder.chmod(0o711)
-    if data.exists() and data.stat().st_uid != user:
+def _give(folder: Path, data: Path, user: int | None) -> None:
+    """As root, let *user* (None: root itself) own the data, which an earlier run may have left to another."""
+    if user is not None:
+        folder.chmod(0o711)
+    owner = user or 0
+    if data.exists() and data.stat().st_uid != owner:
         for path in (data, *data.rglob("*")):
-            os.chown(path, user, user, follow_symlinks=False)
+            os.chown(path, owner, owner, follow_symlinks=False)
 
 
 def _initdb(programs: Path, data: Path) -> list[str]:

@@ -104,7 +104,10 @@ def _available(*, database: bool, kafka: bool) -> tuple[Path | None, Path | None
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold *folder* for this process; `StackBusy` at once if another has it."""
-    with (folder / "lock").open("a+", encoding="utf-8") as file:
+    path = folder / "lock"
+    if path.exists() and not os.access(path, os.W_OK):
+        raise ServerFailed(f"{folder} belongs to another user ({path.owner()}): run as that user, or remove the folder")
+    with path.open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

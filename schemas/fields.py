@@ -24,7 +24,9 @@ class InvalidMessage(Exception):
 
 
 def quoted(value: Any) -> str:
-    """A wrong value as a refusal shows it, cut where it gets long."""
+    """A wrong value as a refusal shows it: a list or an object by its name alone, the rest cut where it gets long."""
+    if isinstance(value, Mapping | list):
+        return "a list" if isinstance(value, list) else "an object"
     whole = repr(value)
     return whole if len(whole) <= LONGEST_QUOTATION else f"{whole[:LONGEST_QUOTATION]}…"
 

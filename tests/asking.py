@@ -19,15 +19,15 @@ from entitlements.api.app import query_app
 from entitlements.api.tokens import parse_tokens
 from entitlements.domain.facts import Fact
 from entitlements.store import record
-from entitlements.tables import metadata
 from ops.database import engine as engine_on
+from ops.database import migrate
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 ANY = "any"
 TOKENS = f"{ANY},of-acme@acme,of-globex@globex,of-nothing@gone"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """An HTTP answer; *body* is its JSON."""
 
@@ -36,7 +36,7 @@ class Answer:
     body: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
     """A query API that listens, and the engine on its database."""
 
@@ -60,7 +60,7 @@ class Api:
             answer = connection.getresponse()
             text = answer.read()
             given = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, given, json.loads(text) if text else None)
+            return Answer(status=answer.status, headers=given, body=json.loads(text) if text else None)
         finally:
             connection.close()
 
@@ -100,7 +100,7 @@ def listening(url: str, *facts: Fact, tables: bool = True) -> Iterator[Api]:
     """A query API on the database at *url*, which knows *facts*."""
     with on(url) as engine:
         if tables:
-            metadata.create_all(engine)
+            migrate(engine, "public")
             write(engine, *facts)
         app = query_app(engine, parse_tokens(TOKENS), clock=lambda: NOW)
         server = uvicorn.Server(

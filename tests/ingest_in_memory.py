@@ -18,7 +18,6 @@ from tests.webhooks import SECRET, body_of, event, signature
 PATH = "/webhooks/stripe/main"
 MAIN = {"main": Integration(name="main", mode="test", signing_secrets=(SECRET,))}
 GONE = b"(the client went away)"
-TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TOO_MUCH = b"%d" % (MAX_BODY_BYTES + 1)
 
 

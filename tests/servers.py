@@ -70,13 +70,13 @@ class Servers:
     ) -> str:
         if name not in self._found:
             if address := os.environ.get(variable):
-                source = variable
+                self.say(f"tests use the {name} that {variable} names")
             elif docker_has_images():
-                source, address = "Testcontainers", container(self.until_end)
+                self.say(f"tests use {name} in a container")
+                address = container(self.until_end)
             else:
-                source, address = "embedded", embedded(Path(self.until_end.enter_context(TemporaryDirectory())))
-            shown = sa.make_url(address).render_as_string() if "://" in address else address
-            self.say(f"tests use {name} at {shown} ({source})")
+                self.say(f"tests use the embedded {name}")
+                address = embedded(Path(self.until_end.enter_context(TemporaryDirectory())))
             self._found[name] = address
         return self._found[name]
 
@@ -93,8 +93,13 @@ class Servers:
 
 @cache
 def docker_has_images() -> bool:
-    """Whether a Docker engine answers and has, or pulled in time, all that Testcontainers needs."""
-    from testcontainers.core.config import testcontainers_config
+    """
+    Whether a Docker engine answers and has, or pulled in time, all that Testcontainers needs.
+
+    No, if we are in a container ourselves: there the address that Kafka must advertise is not known before it runs.
+    """
+    from testcontainers.core.config import ConnectionMode, testcontainers_config
+    from testcontainers.core.docker_client import DockerClient
 
     images = [POSTGRES_IMAGE, KAFKA_IMAGE]
     if not testcontainers_config.ryuk_disabled:
@@ -105,7 +110,7 @@ def docker_has_images() -> bool:
         )
     except subprocess.TimeoutExpired:
         return False
-    return pull.returncode == 0
+    return pull.returncode == 0 and DockerClient().get_connection_mode() is ConnectionMode.docker_host
 
 
 def postgres_container(until_end: ExitStack) -> str:

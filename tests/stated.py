@@ -20,6 +20,7 @@ from schemas.stripe_event import InvoiceStatus
 JUNE, JULY = datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC)
 MONTH = {"start": "2026-06-01T00:00:00Z", "end": "2026-07-01T00:00:00Z"}
 PAY_AT = "https://invoice.example.com/i/open"
+CALLS = {"name": "calls", "unit": "requests", "limit": 1000, "per": "cycle", "enforcement": "strict"}
 
 
 def catalog(
@@ -43,15 +44,7 @@ def catalog(
                         "cost": "paid",
                         "stripe_prices": ["price_enterprise"],
                         "apis": ["orders", "invoices", *more_apis],
-                        "quotas": [
-                            {
-                                "name": "calls",
-                                "unit": "requests",
-                                "limit": 1000,
-                                "per": "cycle",
-                                "enforcement": "strict",
-                            }
-                        ],
+                        "quotas": [CALLS],
                     }
                 },
             },

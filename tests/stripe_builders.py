@@ -7,7 +7,7 @@ Times are written as `"01-31"`, `"01-31T01:05"` or `"2027-01-31T01:05:09"`: UTC,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,13 +21,13 @@ from entitlements.domain.catalog_document import read_catalog
 from entitlements.domain.cycles import Billed, billed
 from entitlements.domain.facts import CatalogRevision, Customer, CustomerFacts, Fact, Grant, InvoiceSnapshot, Revocation
 from entitlements.domain.invoice import InvoiceHistory, histories
-from schemas.codec import StripeMessage
+from schemas.codec import Message, StripeMessage
 
 Json = dict[str, Any]
 
 INTEGRATION = "main"
 CUSTOMER = "cus_1"
-DECIDERS = (grants.decide, revocations.decide, invoices.decide)
+DECIDERS: tuple[Callable[[Message], tuple[Fact, ...]], ...] = (grants.decide, revocations.decide, invoices.decide)
 
 
 def on(text: str) -> datetime:
@@ -265,17 +265,18 @@ Memory = dict[bytes, Fact]
 def record(memory: Memory, stripe_events: Iterable[Json], *, integration: str = INTEGRATION) -> Memory:
     """What all consumers find in events is added to *memory*."""
     for each in stripe_events:
-        message = StripeMessage(integration=integration, event=each)
-        for decide_facts in DECIDERS:
-            for fact in decide_facts(message):
-                memory[fact.digest] = _joined(memory.get(fact.digest, fact), fact)
+        for decider in DECIDERS:
+            remember(memory, decider(StripeMessage(integration=integration, event=each)))
     return memory
 
 
-def _joined(known: Fact, said: Fact) -> Fact:
-    if isinstance(known, Customer | CatalogRevision) or isinstance(said, Customer | CatalogRevision):
-        return known
-    return replace(known, stated_at=min(known.stated_at, said.stated_at))
+def remember(memory: Memory, facts: Iterable[Fact]) -> Memory:
+    """Facts are added to *memory* as the database does: a known one at most gets a smaller `stated_at`."""
+    for said in facts:
+        known = memory.setdefault(said.digest, said)
+        if not isinstance(known, Customer | CatalogRevision) and not isinstance(said, Customer | CatalogRevision):
+            memory[said.digest] = replace(known, stated_at=min(known.stated_at, said.stated_at))
+    return memory
 
 
 def facts_of(memory: Memory, customer: str = CUSTOMER, *, integration: str = INTEGRATION) -> CustomerFacts:

@@ -1,7 +1,7 @@
 """
 Reading what comes in: bodies, query strings, ids and times. Whatever is wrong raises `Problem`, naming it.
 
-Nothing is coerced: a number is no text, and a time without its zone is no time.
+Nothing is coerced: a number is no text, and a time without its zone is no time. Edge: HTTP.
 """
 
 from __future__ import annotations

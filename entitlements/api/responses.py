@@ -1,4 +1,4 @@
-"""What goes out: JSON, and problems of RFC 9457 for everything that is not an answer."""
+"""What goes out: JSON, and problems of RFC 9457 for everything that is not an answer. Edge: HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whom a question is about: from a name and a token's scope to a customer's standing, in one snapshot."""
+"""Whom a question is about: from a name and a token's scope to what a customer has, in one snapshot. Edge: Postgres."""
 
 from __future__ import annotations
 

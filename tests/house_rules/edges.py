@@ -35,7 +35,11 @@ TRANSACTION_OWNERS = (
 )
 """Who begins and commits; everybody else works on the connection that is handed in."""
 
-PRINTERS = ("ops", "tests/conftest.py")
+PRINTERS = (
+    "ops",
+    "tests/acceptance/shared.py",  # a program of its own, run by `make test`
+    "tests/conftest.py",  # says which servers the tests run on
+)
 EVERYTHING = (None, "Exception", "BaseException")
 
 

@@ -27,8 +27,15 @@ OUR_EXCEPTIONS = frozenset({"schemas.fields.InvalidMessage"})
 
 POSITIONAL = {
     "entitlements/domain/period.py": ("Period",),  # Period(start, end), as half-open periods are written
+    "ops/settings.py": ("Address",),  # Address(host, port), as addresses are written
 }
-MUTABLE: dict[str, tuple[str, ...]] = {}
+MUTABLE = {
+    "consumers/runner.py": ("_Runner",),
+    "ops/catalog_file.py": ("_Unfolding",),
+    "ops/supervisor.py": ("_Child",),
+    "tests/servers.py": ("Servers",),
+}
+"""What holds the state of something that runs, for its own file and for nobody else to change."""
 
 LONGEST_FILE = 250
 LONGEST_FUNCTION = 40

@@ -12,8 +12,8 @@ WAYS_TO_SKIP = frozenset(
     + [f"pytest.mark.{name}" for name in ("skip", "skipif", "xfail")]
     + [f"unittest.{name}" for name in ("skip", "skipIf", "skipUnless", "SkipTest", "expectedFailure")]
 )
-CHECKS = ("assert_", "check")
-"""How functions begin that check something for a test."""
+CHECKS = ("assert_", "check", "wait_until")
+"""How functions begin that check something for a test, and fail it."""
 
 EXPECTATIONS = frozenset({"pytest.raises", "pytest.warns"})
 

@@ -14,7 +14,8 @@ from entitlements.api import snapshots
 from entitlements.api.snapshots import Snapshot, Snapshots
 from entitlements.domain.facts import CatalogRevision
 from entitlements.store import record
-from entitlements.tables import customers, metadata
+from entitlements.tables import customers
+from ops.database import migrate
 from tests.asking import NOW, Answer, listening, on, write
 from tests.stated import catalog, line, named
 
@@ -114,7 +115,7 @@ def test_a_slow_database_does_not_pile_up(fresh_database: str, monkeypatch: pyte
 def asked_once(url: str, question: Callable[[Snapshot], Any]) -> Any:
     """The answer to a question put straight to the database."""
     with on(url) as engine:
-        metadata.create_all(engine)
+        migrate(engine, "public")
         asking = Snapshots(engine, lambda: NOW)
         try:
             return asyncio.run(asking.ask(question))

@@ -47,22 +47,16 @@ def test_data_survives_a_restart(stack_folder: Path) -> None:
 
 
 def test_no_server_outlives_its_parent(stack_folder: Path) -> None:
-    """When the process that started them is killed, both servers end, and the next start finds its data."""
+    """When the process that started them is killed, both servers end."""
     with parent(stack_folder) as started:
-        write_row(started.database_url)
-        write_record(started.bootstrap, b"kept")
         os.kill(started.pid, signal.SIGKILL)
 
         assert gone(started.postgres_pid)
         assert gone(started.kafka_pid)
 
-    with both(stack_folder) as (database, kafka):
-        assert rows(database.address) == ["kept"]
-        assert records(kafka.address) == [b"kept"]
-
 
 def test_a_start_after_everything_was_killed(stack_folder: Path) -> None:
-    """What was committed or acknowledged is there after kill -9 of the parent and of both servers."""
+    """What was committed or acknowledged is there after kill -9 of both servers and of their parent."""
     with parent(stack_folder) as started:
         write_row(started.database_url)
         write_record(started.bootstrap, b"kept")

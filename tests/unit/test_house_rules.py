@@ -267,7 +267,11 @@ def test_the_project_keeps_the_house_rules(files: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("rule", "path", "text", "message"),
-    [(rule, *trespass) for rule, trespasses in TRESPASSES.items() for trespass in trespasses],
+    [
+        pytest.param(rule, *trespass, id=f"{rule}-{number}")
+        for rule, trespasses in TRESPASSES.items()
+        for number, trespass in enumerate(trespasses, 1)
+    ],
 )
 def test_a_trespass_is_caught(rule: str, path: str, text: str, message: str) -> None:
     """A file that breaks one rule is reported by that rule and no other, with its path and what to do instead."""
@@ -278,7 +282,7 @@ def test_a_trespass_is_caught(rule: str, path: str, text: str, message: str) -> 
     assert str(caught[0]).startswith(f"{path}:{caught[0].line}: ")
 
 
-@pytest.mark.parametrize(("path", "text"), LAWFUL)
+@pytest.mark.parametrize(("path", "text"), LAWFUL, ids=[f"{n}-{path}" for n, (path, _) in enumerate(LAWFUL, 1)])
 def test_what_is_lawful_passes(path: str, text: str) -> None:
     """What only looks like a trespass is not reported."""
     assert violations(path, text) == []

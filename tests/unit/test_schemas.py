@@ -141,7 +141,7 @@ ANYTHING = st.sampled_from(
 
 
 @pytest.mark.parametrize("contract", [STRIPE_EVENT, CATALOG], ids=lambda contract: contract.name)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(data=st.data())
 def test_a_schema_asks_for_what_the_readers_need(contract: Contract, data: st.DataObject) -> None:
     """However an example is changed, its schema takes it exactly where the readers can read it."""

@@ -1,0 +1,230 @@
+"""Ingest over HTTP and on a real Kafka: what lies on the topic, what does not, and what an outage does."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPResponse
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.app import MAX_BODY_BYTES
+from ingest.delivery import Integration
+from ops.stack import running
+from tests.ingesting import Ingest, Told, headers_for, ingesting, is_ready, new_topic, records, told, until
+from tests.webhooks import INVOICE, SECRET, body_of, event
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture(scope="module")
+def topic(kafka: str) -> str:
+    return new_topic(kafka)
+
+
+@pytest.fixture(scope="module")
+def ingest(kafka: str, topic: str) -> Any:
+    with ingesting(kafka, topic) as found:
+        until(lambda: is_ready(found))
+        yield found
+
+
+def record_of(kafka: str, answer: dict[str, Any]) -> Any:
+    """The record that an answer says was published."""
+    (found,) = (
+        record
+        for record in records(kafka, answer["topic"])
+        if (record.partition, record.offset) == (answer["partition"], answer["offset"])
+    )
+    return found
+
+
+def test_the_record_as_it_lies_on_the_topic(ingest: Ingest, kafka: str) -> None:
+    """200 says where the event lies; there it is, redacted, with its key and its CloudEvents headers."""
+    body = body_of(event(about={**INVOICE, "customer_email": "ada@example.com"}))
+    headers = {**headers_for(body), "traceparent": TRACEPARENT}
+
+    answer = ingest.ask("POST", "/webhooks/stripe/main", body, **headers)
+    record = record_of(kafka, answer.body)
+
+    assert answer.status == 200
+    assert (answer.body["status"], answer.body["event"]) == ("published", "evt_1")
+    assert record.key == b"cus_1"
+    assert json.loads(record.value) == event()
+    assert record.headers == [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", b"evt_1"),
+        ("ce_source", b"/stripe/main"),
+        ("ce_type", b"invoice.paid"),
+        ("ce_time", b"2026-01-01T00:00:00Z"),
+        ("ce_integration", b"main"),
+        ("ce_apiversion", b"2022-11-15"),
+        ("ce_mode", b"test"),
+        ("content-type", b"application/json"),
+        ("traceparent", TRACEPARENT.encode()),
+    ]
+
+
+def test_every_acknowledged_event_lies_where_its_answer_says(ingest: Ingest, kafka: str, topic: str) -> None:
+    """200 events, 16 at a time, are each on the topic once, where their answers say."""
+    events = [event(id=f"evt_many_{number}", about={**INVOICE, "customer": f"cus_{number}"}) for number in range(200)]
+
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda each: ingest.deliver(body_of(each)), events))
+    lying = {
+        (record.partition, record.offset): dict(record.headers)["ce_id"].decode() for record in records(kafka, topic)
+    }
+
+    assert {answer.status for answer in answers} == {200}
+    assert {event_id for event_id in lying.values() if event_id.startswith("evt_many_")} == {e["id"] for e in events}
+    assert all(lying[each.body["partition"], each.body["offset"]] == each.body["event"] for each in answers)
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["Content-Length", "chunked"])
+def test_a_mebibyte_goes_through_and_a_byte_more_does_not(ingest: Ingest, kafka: str, chunked: bool) -> None:
+    """1,048,576 bytes are published whole; one more is 413, which the client can read though it was still sending."""
+    about = {
+        **INVOICE,
+        "description": "x" * (MAX_BODY_BYTES - len(body_of(event(about={**INVOICE, "description": ""})))),
+    }
+    body = body_of(event(about=about))
+
+    def send(body: bytes) -> Any:
+        cut = (body[start : start + 100_000] for start in range(0, len(body), 100_000))
+        return ingest.ask("POST", "/webhooks/stripe/main", cut if chunked else body, **headers_for(body))
+
+    assert len(body) == MAX_BODY_BYTES
+    assert json.loads(record_of(kafka, send(body).body).value)["data"]["object"] == about
+    assert send(body + b" ").status == 413
+
+
+def test_a_client_that_is_still_sending_can_read_why_it_is_refused(ingest: Ingest) -> None:
+    """A client that sends all of 8 MiB before it reads anything finds the 413, not a reset connection."""
+    size = 8 * MAX_BODY_BYTES
+    head = f"POST /webhooks/stripe/main HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {size}"
+
+    with ingest.connect() as client:
+        client.sendall(head.encode() + b"\r\n\r\n")
+        for _ in range(8):
+            client.sendall(b" " * MAX_BODY_BYTES)
+        response = HTTPResponse(client)
+        response.begin()
+        answer = told(response)
+
+    assert (answer.status, answer.headers["connection"]) == (413, "close")
+
+
+def test_the_next_request_of_a_refused_client_is_served(ingest: Ingest) -> None:
+    """A refusal whose body was read keeps the connection: the next delivery on it is published."""
+    body = body_of(event())
+    with ingest.connect() as client:
+        statuses = []
+        for headers in (headers_for(body, "whsec_foreign"), headers_for(body)):
+            lines = [f"{name}: {value}" for name, value in {**headers, "Content-Length": len(body)}.items()]
+            head = "\r\n".join(["POST /webhooks/stripe/main HTTP/1.1", "Host: x", *lines, "", ""])
+            client.sendall(head.encode() + body)
+            response = HTTPResponse(client)
+            response.begin()
+            statuses.append(told(response).status)
+
+    assert statuses == [400, 200]
+
+
+def test_integrations_have_their_own_secrets(kafka: str, topic: str) -> None:
+    """What is signed for one integration is refused by another, and each stamps its own records."""
+    integrations = [
+        Integration(name=name, mode="test", signing_secrets=(f"whsec_{name}",)) for name in ("europe", "america")
+    ]
+    body = body_of(event())
+
+    with ingesting(kafka, topic, *integrations) as ingest:
+        until(lambda: is_ready(ingest))
+        answers = {
+            (to, secret): ingest.deliver(body, f"whsec_{secret}", to=to)
+            for to in ("europe", "america")
+            for secret in ("europe", "america")
+        }
+
+    assert {way: answer.status for way, answer in answers.items()} == {
+        ("europe", "europe"): 200,
+        ("europe", "america"): 400,
+        ("america", "europe"): 400,
+        ("america", "america"): 200,
+    }
+    assert dict(record_of(kafka, answers["america", "america"].body).headers)["ce_integration"] == b"america"
+
+
+def test_a_secret_can_be_rolled(kafka: str, topic: str) -> None:
+    """While two secrets are set, deliveries signed with either, or with both, are published."""
+    rolled = Integration(name="main", mode="test", signing_secrets=("whsec_new", SECRET))
+    body = body_of(event())
+
+    with ingesting(kafka, topic, rolled) as ingest:
+        until(lambda: is_ready(ingest))
+        statuses = [
+            ingest.deliver(body, *secrets).status for secrets in ((SECRET,), ("whsec_new",), (SECRET, "whsec_new"))
+        ]
+
+    assert statuses == [200, 200, 200]
+
+
+def test_what_has_begun_is_finished_before_the_end(kafka: str, topic: str) -> None:
+    """Told to stop in the middle of a delivery, ingest takes the rest of it, publishes, answers, and then ends."""
+    body = body_of(event(id="evt_in_flight"))
+    lines = [f"{name}: {value}" for name, value in {**headers_for(body), "Content-Length": len(body)}.items()]
+    head = "\r\n".join(["POST /webhooks/stripe/main HTTP/1.1", "Host: x", *lines, "", ""]).encode()
+
+    with ingesting(kafka, topic) as ingest:
+        until(lambda: is_ready(ingest))
+        with ingest.connect() as client:
+            client.sendall(head + body[:50])
+            until(lambda: len(ingest.server.server_state.tasks) == 1)
+            ingest.server.should_exit = True
+            until(lambda: not ingest.server.servers[0].is_serving())
+            client.sendall(body[50:])
+            response = HTTPResponse(client)
+            response.begin()
+            answer = told(response)
+
+    assert answer.status == 200
+    assert dict(record_of(kafka, answer.body).headers)["ce_id"] == b"evt_in_flight"
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+def test_an_outage_of_kafka(stack_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Ingest starts without Kafka, says 503 while it is away, and goes on by itself when it is there.
+
+    What was acknowledged is on the topic after kill -9 of the broker.
+    """
+    caplog.set_level(logging.CRITICAL, "kafka")  # what it logs holds the exceptions, and those hold the sockets
+    answers, lying = through_an_outage(stack_folder)
+    gc.collect()  # kafka-python leaves the sockets of failed attempts to the collector, which warns of each
+
+    assert [each.status for each in answers] == [503, 503, 200, 503, 200]
+    assert all("retry-after" in each.headers for each in answers if each.status == 503)
+    assert {(each.body["partition"], each.body["offset"]) for each in answers if each.status == 200} <= lying
+
+
+def through_an_outage(folder: Path) -> tuple[list[Told], set[tuple[int, int]]]:
+    body = body_of(event())
+    with running(folder, database=False, say=lambda _: None) as stack:
+        assert stack.kafka is not None
+        topic = new_topic(stack.kafka.address)
+        stack.kafka.kill()
+        with ingesting(stack.kafka.address, topic) as ingest:
+            answers = [ingest.deliver(body), ingest.ask("GET", "/readyz")]
+            stack.kafka.start()
+            until(lambda: is_ready(ingest))
+            answers.append(ingest.deliver(body))
+            stack.kafka.kill()
+            answers.append(ingest.deliver(body))
+            until(lambda: not is_ready(ingest))
+            stack.kafka.start()
+            until(lambda: is_ready(ingest))
+            answers.append(ingest.deliver(body))
+        return answers, {(record.partition, record.offset) for record in records(stack.kafka.address, topic)}

@@ -1,0 +1,123 @@
+"""Settings: read from the environment or from files, refused with one clear line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from entitlements.domain.catalog_document import read_catalog
+from ops import settings
+from ops.settings import Address, BadSetting, Environment
+from tests.stripe_builders import catalog
+
+
+def environment(**variables: str) -> Environment:
+    """An environment of these variables alone."""
+    return Environment(variables=variables)
+
+
+def test_a_secret_is_read_from_the_file_that_its_setting_names(tmp_path: Path) -> None:
+    """NAME_FILE gives NAME its value, without the line break at its end."""
+    file = tmp_path / "url"
+    file.write_text("postgresql://me:secret@db/entitle\n")
+
+    url = settings.database_url(environment(ENTITLE_DATABASE_URL_FILE=str(file)))
+
+    assert url == "postgresql+psycopg2://me:secret@db/entitle"
+
+
+def test_a_setting_and_its_file_are_not_both_given(tmp_path: Path) -> None:
+    """Which of the two counts would be a guess, so both together are refused."""
+    with pytest.raises(BadSetting, match="ENTITLE_KAFKA and ENTITLE_KAFKA_FILE are both set"):
+        settings.kafka(environment(ENTITLE_KAFKA="a:1", ENTITLE_KAFKA_FILE=str(tmp_path / "x")))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """The message names the setting and the file."""
+    with pytest.raises(BadSetting, match=r"ENTITLE_QUERY_TOKENS_FILE names .*missing"):
+        settings.query_tokens(environment(ENTITLE_QUERY_TOKENS_FILE=str(tmp_path / "missing")))
+
+
+@pytest.mark.parametrize(
+    ("read", "variables", "said"),
+    [
+        (settings.database_url, {}, "ENTITLE_DATABASE_URL is not set"),
+        (settings.database_url, {"ENTITLE_DATABASE_URL": "mysql://x/y"}, "ENTITLE_DATABASE_URL is for mysql"),
+        (settings.database_url, {"ENTITLE_DATABASE_URL": "nonsense"}, "ENTITLE_DATABASE_URL is not a URL"),
+        (settings.kafka, {}, "ENTITLE_KAFKA is not set"),
+        (settings.kafka, {"ENTITLE_KAFKA": "host"}, "ENTITLE_KAFKA is 'host'"),
+        (
+            settings.kafka,
+            {"ENTITLE_KAFKA": "a:1", "ENTITLE_KAFKA_SECURITY_PROTOCOL": "TLS"},
+            "ENTITLE_KAFKA_SECURITY_PROTOCOL is not one of",
+        ),
+        (settings.schema, {"ENTITLE_SCHEMA": 'x"; drop'}, "ENTITLE_SCHEMA is"),
+        (settings.catalog_path, {}, "ENTITLE_CATALOG is not set"),
+        (settings.ingest_address, {"ENTITLE_INGEST_ADDRESS": "8080"}, "ENTITLE_INGEST_ADDRESS is '8080'"),
+        (settings.query_address, {"ENTITLE_QUERY_ADDRESS": "host:70000"}, "ENTITLE_QUERY_ADDRESS is 'host:70000'"),
+        (settings.query_tokens, {}, "ENTITLE_QUERY_TOKENS is not set"),
+        (settings.query_tokens, {"ENTITLE_QUERY_TOKENS": "a,,b"}, "ENTITLE_QUERY_TOKENS: "),
+        (settings.log_topics, {"ENTITLE_EVENT_PARTITIONS": "0"}, "ENTITLE_EVENT_PARTITIONS is '0'"),
+        (settings.log_topics, {"ENTITLE_EVENT_RETENTION_DAYS": "long"}, "ENTITLE_EVENT_RETENTION_DAYS is 'long'"),
+    ],
+)
+def test_a_wrong_or_missing_setting_is_named(read: object, variables: dict[str, str], said: str) -> None:
+    """Each refusal begins with the setting's name and says what is wrong, in one line."""
+    assert callable(read)
+    with pytest.raises(BadSetting) as refused:
+        read(environment(**variables))
+
+    assert str(refused.value).startswith(said)
+    assert "\n" not in str(refused.value)
+
+
+def test_kafka_s_security_is_passed_on_as_kafka_python_names_it() -> None:
+    """Each ENTITLE_KAFKA_ setting becomes the argument of kafka-python that means the same."""
+    source = settings.kafka(
+        environment(
+            ENTITLE_KAFKA="a:9092,b:9092",
+            ENTITLE_KAFKA_SECURITY_PROTOCOL="SASL_SSL",
+            ENTITLE_KAFKA_SASL_MECHANISM="SCRAM-SHA-512",
+            ENTITLE_KAFKA_USERNAME="me",
+            ENTITLE_KAFKA_PASSWORD="secret",
+            ENTITLE_KAFKA_CA_FILE="ca.pem",
+        )
+    )
+
+    assert source.bootstrap == "a:9092,b:9092"
+    assert dict(source.security) == {
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "me",
+        "sasl_plain_password": "secret",
+        "ssl_cafile": "ca.pem",
+    }
+
+
+def test_an_integration_has_all_of_its_secrets() -> None:
+    """The variable that the catalog names holds several secrets, so that one can be rolled."""
+    found, _ = read_catalog(catalog())
+    assert found is not None
+    integrations = settings.integrations(environment(STRIPE_SIGNING_SECRETS="whsec_old, whsec_new"), found)
+
+    assert integrations["main"].signing_secrets == ("whsec_old", "whsec_new")
+    assert integrations["main"].mode == "test"
+
+
+def test_an_integration_without_secrets_is_refused() -> None:
+    """An empty secret would let anyone sign, so there must be one."""
+    found, _ = read_catalog(catalog())
+    assert found is not None
+    with pytest.raises(BadSetting, match="STRIPE_SIGNING_SECRETS"):
+        settings.integrations(environment(STRIPE_SIGNING_SECRETS=" , "), found)
+
+
+def test_what_is_not_set_has_the_contract_s_default() -> None:
+    """Listeners are on 127.0.0.1 unless told otherwise; topics keep events for ever, in six partitions."""
+    nothing = environment()
+
+    assert Address("127.0.0.1", 8080) == settings.ingest_address(nothing)
+    assert Address("127.0.0.1", 8081) == settings.query_address(nothing)
+    events, *_ = settings.log_topics(nothing)
+    assert (events.partitions, events.config["retention.ms"]) == (6, "-1")
