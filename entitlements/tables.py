@@ -1,5 +1,5 @@
 """
-The tables of facts. Append-only: no row is ever deleted, and only `stated_at` ever changes, to the smaller.
+The tables of facts. Append-only: no row is ever deleted, and only `stated_at` changes, to the smaller. Pure.
 
 No table names its schema: the connection's `search_path` does, since a rebuild fills another schema than the live one.
 Every constraint carries the sentence that it enforces.

@@ -3,6 +3,7 @@ Kafka for an event loop: a record is published when the brokers have it, or an e
 
 kafka-python has a thread of its own. The loop only appends to that thread's batches (`send` can't block: it is called
 only while the topic's metadata is known), and the thread wakes the loop once for all records that a batch settled.
+Long because no other file of ingest may import kafka.
 """
 
 from __future__ import annotations
@@ -34,10 +35,13 @@ DEADLINE_SECONDS = 5.0
 AWAY_AFTER_SECONDS = 5.0
 """So long without an answer to the metadata that is asked for every second, and the brokers count as away."""
 
+FIRST_ANSWER_SECONDS = 2.0
+"""How long a new producer's first answer is waited for, so that a start does not refuse what comes with it."""
+
 RENEW_AFTER_SECONDS = 30.0
 """
-So long away, and the producer is replaced. kafka-python gives up for good on some failures (a refused login, a cluster
-whose every known address has gone), and asks the bootstrap servers only once.
+So long away, and the producer is replaced: kafka-python asks the bootstrap servers only once, and gives up for good on
+some failures (a refused login, a cluster whose every known address has gone).
 """
 
 CLOSE_SECONDS = 6.0
@@ -107,22 +111,25 @@ class KafkaPublisher:
         self._bytes = 0
         self._settled: deque[_UnderWay] = deque()
         self._loop_is_woken = False
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Begin to look for the brokers; never waits for them."""
+        """Look for the brokers, and wait `FIRST_ANSWER_SECONDS` for them at most."""
         # At DEBUG kafka-python writes whole records into the log, at INFO a line for each refresh of metadata.
         kafkas = logging.getLogger("kafka")
         kafkas.setLevel(max(kafkas.getEffectiveLevel(), logging.WARNING))
         self._loop = asyncio.get_running_loop()
         self._link = _Link(self._settings, self._topic)
-        self._watch = asyncio.create_task(self._renew_when_stuck())
+        self._watch = asyncio.create_task(self._renew_what_is_silent())
+        with suppress(PublishFailed):
+            await self._link.first_answer()
 
     async def close(self) -> None:
         """Wait for what is under way, at most `CLOSE_SECONDS`, and let go of the brokers."""
         self._watch.cancel()
         with suppress(asyncio.CancelledError):
             await self._watch
-        await asyncio.to_thread(self._link.close)
+        await asyncio.gather(*self._closing, asyncio.to_thread(self._link.close))
 
     def ready(self) -> bool:
         """Whether the brokers answered lately and have the topic."""
@@ -134,29 +141,34 @@ class KafkaPublisher:
 
         Raises `Overloaded` and `PublishFailed`; within `DEADLINE_SECONDS` in any case.
         """
+        link = self._link
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                if not link.is_up():
+                    await link.first_answer()
+                under_way = self._send(link, key, value, headers)
+                await under_way.confirmed
+        except TimeoutError:
+            raise PublishFailed(f"Kafka did not confirm the event within {DEADLINE_SECONDS:.0f} seconds") from None
+        if (error := under_way.error) is not None:
+            if not getattr(error, "retriable", False):
+                self._renew(link)
+            raise PublishFailed(f"Kafka did not take the event: {type(error).__name__}") from error
+        return Published(topic=self._topic, partition=under_way.metadata.partition, offset=under_way.metadata.offset)
+
+    def _send(self, link: _Link, key: bytes, value: bytes, headers: Headers) -> _UnderWay:
         size = len(key) + len(value)
         if self._records >= self._max_records or self._bytes + size > self._max_bytes:
             raise Overloaded(f"{self._records} events are waiting for Kafka's confirmation")
-        if not self._link.is_up():
-            raise PublishFailed("Kafka can't be reached, or has no such topic")
         under_way = _UnderWay(self, self._loop.create_future(), size)
         try:
-            sent = self._link.producer.send(self._topic, key=key, value=value, headers=headers)
+            sent = link.producer.send(self._topic, key=key, value=value, headers=headers)
         except KafkaError as error:
             raise PublishFailed(f"Kafka's producer did not take the event: {type(error).__name__}") from error
         self._records += 1
         self._bytes += size
         sent.chain(under_way)
-        try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                await under_way.confirmed
-        except TimeoutError:
-            raise PublishFailed(f"Kafka did not confirm the event within {DEADLINE_SECONDS:.0f} seconds") from None
-        if under_way.error is not None:
-            if not getattr(under_way.error, "retriable", False):
-                self._link.is_broken = True
-            raise PublishFailed(f"Kafka did not take the event: {type(under_way.error).__name__}") from under_way.error
-        return Published(topic=self._topic, partition=under_way.metadata.partition, offset=under_way.metadata.offset)
+        return under_way
 
     def _settle_soon(self, under_way: _UnderWay) -> None:
         """On the producer's thread: hand a settled record to the loop, which is woken once for all of a batch."""
@@ -175,13 +187,20 @@ class KafkaPublisher:
             if not under_way.confirmed.done():
                 under_way.confirmed.set_result(None)
 
-    async def _renew_when_stuck(self) -> None:
+    async def _renew_what_is_silent(self) -> None:
         while True:
-            await asyncio.sleep(AWAY_AFTER_SECONDS)
-            if self._link.is_broken or self._link.silent_for() > RENEW_AFTER_SECONDS:
-                log.warning("Kafka's producer is stuck and is replaced")
-                stuck, self._link = self._link, _Link(self._settings, self._topic)
-                await asyncio.to_thread(stuck.close)
+            await asyncio.sleep(1)
+            if self._link.silent_for() > RENEW_AFTER_SECONDS:
+                self._renew(self._link)
+
+    def _renew(self, link: _Link) -> None:
+        """Put another producer in the place of *link*, unless that has been done."""
+        if self._link is link:
+            log.warning("replacing Kafka's producer, which gave up or hears nothing")
+            self._link = _Link(self._settings, self._topic)
+            closing = asyncio.create_task(asyncio.to_thread(link.close))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
 
 class _UnderWay:
@@ -206,13 +225,17 @@ class _UnderWay:
 
 
 class _Link:
-    """A producer, and whether the brokers still answer it."""
+    """
+    A producer, and whether the brokers still answer it.
+
+    To be replaced after any error that is not retriable: an idempotent producer of kafka-python 3.0.12 takes each for
+    fatal, a record too large for its topic among them, and fails every record from then on.
+    """
 
     def __init__(self, settings: Mapping[str, Any], topic: str) -> None:
         self._topic = topic
         self._client: Any
-        self._heard_at = monotonic()
-        self.is_broken = False
+        self._made_at = self._heard_at = monotonic()
         self.producer = KafkaProducer(kafka_client=self._connect, **settings)
         self._client.cluster.add_topic(topic)
 
@@ -236,8 +259,15 @@ class _Link:
             and self._client.cluster.partitions_for_topic(self._topic) is not None
         )
 
+    async def first_answer(self) -> None:
+        """Wait for a producer that has just been made; `PublishFailed` if it knows no such topic by then, or later."""
+        while not self.is_up():
+            if monotonic() - self._made_at > FIRST_ANSWER_SECONDS:
+                raise PublishFailed("Kafka can't be reached, or has no such topic")
+            await asyncio.sleep(0.01)
+
     def close(self) -> None:
-        """Blocks until all is confirmed or given up, at most about `CLOSE_SECONDS`."""
+        """Block until all is confirmed or given up, at most about `CLOSE_SECONDS`."""
         try:
             self.producer.close(timeout=CLOSE_SECONDS)
         except KafkaError as error:

@@ -6,7 +6,6 @@ Exit codes: 0 done; 1 it could not be done, or the answer is no; 2 a setting, an
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 import tempfile
@@ -21,13 +20,14 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from entitlements import ledger, store
 from entitlements.api import answers
 from entitlements.domain.access import Scope, apis_of, decide, standing
-from ops import catalog_file, processes, settings
+from ops import processes, settings
 from ops.asking import NoAnswer
+from ops.catalog_commands import Moment, catalog
 from ops.catalog_file import CatalogMistakes
 from ops.database import engine
 from ops.database import migrate as migrate_database
 from ops.demo import INTEGRATION, StoryFailed, Telling
-from ops.operator_log import LogUnavailable, make_topics, publish_catalog
+from ops.operator_log import LogUnavailable, make_topics
 from ops.settings import BadSetting, Environment
 from ops.stack import ServerFailed, StackBusy, StackUnavailable
 from ops.supervisor import Program, Supervisor, stopping_on_signals
@@ -36,23 +36,6 @@ from schemas.topics import CONSUMER_GROUPS
 
 HERE = Path(".entitle")
 LOOK_S = 0.05
-
-
-class Moment(click.ParamType[datetime]):
-    """A time as RFC 3339 writes it, such as 2026-02-01T00:00:00Z."""
-
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            found = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not a time; write it as 2026-02-01T00:00:00Z", param, ctx)
-        if found.tzinfo is None:
-            self.fail(f"{value!r} has no time zone; write it as 2026-02-01T00:00:00Z", param, ctx)
-        return found.astimezone(UTC)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -173,43 +156,6 @@ def demo() -> None:
     sys.exit(1 if wrong else 0)
 
 
-@entitle.group()
-def catalog() -> None:
-    """Check and publish the catalog of products, plans and terms."""
-
-
-@catalog.command("validate")
-@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
-def catalog_validate(path: Path) -> None:
-    """
-    Name every mistake in a catalog, each with its line.
-
-    Example: entitle catalog validate catalog.yaml
-    """
-    loaded = catalog_file.load(path).catalog
-    click.echo(f"{path}: no mistakes; plans: {', '.join(sorted(loaded.plans))}")
-
-
-@catalog.command("apply")
-@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--from", "in_force_from", type=Moment(), help="In force from this moment on; default now.")
-def catalog_apply(path: Path, in_force_from: datetime | None) -> None:
-    """
-    Publish a catalog as the next revision, in force from now on or, to correct a mistake, from an earlier moment.
-
-    Example: entitle catalog apply catalog.yaml --from 2026-02-01T00:00:00Z
-    """
-    source = settings.kafka(Environment())
-    document = catalog_file.load(path).document
-    now = datetime.now(UTC)
-    published = publish_catalog(source, document, applied_by=getpass.getuser(), in_force_from=in_force_from, at=now)
-    if published is None:
-        click.echo(f"{path} is the newest revision already; nothing was published")
-        return
-    since = published.in_force_from or "the beginning of time"
-    click.echo(f"{path} is revision {published.number}, in force from {since}")
-
-
 @entitle.command()
 @click.option("--customer", required=True, help="Stripe's customer, cus_…")
 @click.option("--api", required=True, help="The API, as the catalog names it.")
@@ -269,6 +215,9 @@ def progress(as_json: bool) -> None:
         click.echo(name if places else f"{name}: has not begun")
         for place, offset in sorted(places.items()):
             click.echo(f"  {place:40} {offset:>12,}")
+
+
+entitle.add_command(catalog)
 
 
 def main() -> None:

@@ -30,18 +30,20 @@ class StoryFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a gateway was told, in short, and whether that was right."""
+    """What a gateway was told, in short, and whether that was right: to be paid means to be told where."""
 
     status: int | None
     reason: str | None
+    pay_at: str | None
 
     @classmethod
     def of(cls, told: Told) -> Answer:
         context = told.body.get("context", {})
-        return cls(status=context.get("status"), reason=context.get("reason"))
+        return cls(status=context.get("status"), reason=context.get("reason"), pay_at=context.get("pay_at"))
 
     def is_right(self, question: Question) -> bool:
-        return (self.status, self.reason) == (question.status, question.reason)
+        where = question.reason != "payment_required" or (self.pay_at or "").startswith("https://")
+        return where and (self.status, self.reason) == (question.status, question.reason)
 
     def __str__(self) -> str:
         return f"{self.status} {self.reason}"
@@ -79,6 +81,8 @@ class Telling:
                 wrong += not right
                 table.add_row(*_asked(question), str(was), *_verdict(answer, question))
             self.console.print(table)
+            for page in sorted({answer.pay_at for answer in after if answer.pay_at}):
+                self.console.print(f"  to be paid at {page}", highlight=False)
         return wrong
 
     def _told_at_random(self, name: str, other: str) -> int:
@@ -86,7 +90,8 @@ class Telling:
         events = [event for step in story(other) for event in step.events] * 2
         random.SystemRandom().shuffle(events)
         self._deliver(events)
-        title = f"7. The same {len(events) // 2} events, each sent twice and all shuffled, to a second customer"
+        number = len(story(other)) + 1
+        title = f"{number}. The same {len(events) // 2} events, each sent twice and all shuffled, to a second customer"
         table = _table(title, "first customer", "second customer", "should be")
         wrong = 0
         for question in (question for step in story(other) for question in step.questions):

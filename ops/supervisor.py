@@ -37,7 +37,7 @@ class Program:
     log: Path | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Child:
     """A program and the process that runs it at the moment, if one does."""
 
@@ -57,7 +57,7 @@ class Supervisor:
     """Keeps *programs* running from `start` to `stop`."""
 
     def __init__(self, programs: Sequence[Program], say: Callable[[str], None]) -> None:
-        self._children = [_Child(program) for program in programs]
+        self._children = [_Child(program=program) for program in programs]
         self._say = say
 
     def start(self) -> None:

@@ -144,7 +144,7 @@ def _operator_command(kind: str, body: dict[str, Any]) -> Message:
     if not isinstance(document, dict):
         raise InvalidMessage(f"catalog revision {number} has no document")
     try:
-        in_force_from = None if start is None else datetime.fromisoformat(start).astimezone(UTC)
+        in_force_from = None if start is None else _moment(start)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidMessage(f"catalog revision {number}: in_force_from {start!r} is not a time") from error
     return CatalogApplied(
@@ -169,3 +169,11 @@ def _header(attributes: Mapping[str, bytes], name: str) -> str:
 
 def _rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _moment(text: str) -> datetime:
+    """A time with its zone: without one it would mean another moment on another machine."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("no time zone")
+    return found.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Alembic's entry: migrates the schema of the connection that it is handed, and nothing else."""
+"""Alembic's entry: migrates the schema of the connection that it is handed, and nothing else. Edge: Postgres."""
 
 from __future__ import annotations
 

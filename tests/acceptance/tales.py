@@ -2,6 +2,7 @@
 What happens to customers in the acceptance tests, and what a gateway must then be told; told in every shape and order.
 
 A tale is its invoices and its expectations. A telling gives it ids of its own, so that many can be told side by side.
+Long because the tales stand in it whole, as one table.
 """
 
 from __future__ import annotations

@@ -196,11 +196,7 @@ def test_what_has_begun_is_finished_before_the_end(kafka: str, topic: str) -> No
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_an_outage_of_kafka(stack_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """
-    Ingest starts without Kafka, says 503 while it is away, and goes on by itself when it is there.
-
-    What was acknowledged is on the topic after kill -9 of the broker.
-    """
+    """Ingest starts without Kafka, says 503 while it is away, goes on by itself, and what it acknowledged is there."""
     caplog.set_level(logging.CRITICAL, "kafka")  # what it logs holds the exceptions, and those hold the sockets
     answers, lying = through_an_outage(stack_folder)
     gc.collect()  # kafka-python leaves the sockets of failed attempts to the collector, which warns of each

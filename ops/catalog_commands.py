@@ -1,0 +1,67 @@
+"""`entitle catalog`: check and publish the catalog. An edge: the command line."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from ops import catalog_file, settings
+from ops.operator_log import publish_catalog
+from ops.settings import Environment
+
+
+class Moment(click.ParamType[datetime]):
+    """A time as RFC 3339 writes it, such as 2026-02-01T00:00:00Z."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            found = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a time; write it as 2026-02-01T00:00:00Z", param, ctx)
+        if found.tzinfo is None:
+            self.fail(f"{value!r} has no time zone; write it as 2026-02-01T00:00:00Z", param, ctx)
+        return found.astimezone(UTC)
+
+
+@click.group()
+def catalog() -> None:
+    """Check and publish the catalog of products, plans and terms."""
+
+
+@catalog.command("validate")
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+def catalog_validate(path: Path) -> None:
+    """
+    Name every mistake in a catalog, each with its line.
+
+    Example: entitle catalog validate catalog.yaml
+    """
+    loaded = catalog_file.load(path).catalog
+    click.echo(f"{path}: no mistakes; plans: {', '.join(sorted(loaded.plans))}")
+
+
+@catalog.command("apply")
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--from", "in_force_from", type=Moment(), help="In force from this moment on; default now.")
+def catalog_apply(path: Path, in_force_from: datetime | None) -> None:
+    """
+    Publish a catalog as the next revision, in force from now on or, to correct a mistake, from an earlier moment.
+
+    Example: entitle catalog apply catalog.yaml --from 2026-02-01T00:00:00Z
+    """
+    source = settings.kafka(Environment())
+    document = catalog_file.load(path).document
+    now = datetime.now(UTC)
+    published = publish_catalog(source, document, applied_by=getpass.getuser(), in_force_from=in_force_from, at=now)
+    if published is None:
+        click.echo(f"{path} is the newest revision already; nothing was published")
+        return
+    since = published.in_force_from or "the beginning of time"
+    click.echo(f"{path} is revision {published.number}, in force from {since}")
