@@ -101,7 +101,7 @@ class KafkaPublisher:
         self._topic = topic
         self._settings = {
             **SETTINGS,
-            "bootstrap_servers": bootstrap_servers.split(","),
+            "bootstrap_servers": [server.strip() for server in bootstrap_servers.split(",")],
             "linger_ms": linger_ms,
             **(security or {}),
         }
