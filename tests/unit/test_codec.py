@@ -206,6 +206,7 @@ REFUSED = [
     (OPERATOR_COMMANDS, command(document=None), CATALOG_HEADERS, "catalog revision 1 has no document"),
     (OPERATOR_COMMANDS, command(in_force_from="soon"), CATALOG_HEADERS, "in_force_from 'soon' is not a time"),
     (OPERATOR_COMMANDS, command(in_force_from=5), CATALOG_HEADERS, "in_force_from 5 is not a time"),
+    (OPERATOR_COMMANDS, command(in_force_from="2026-01-01T00:00:00"), CATALOG_HEADERS, "is not a time"),
     (OPERATOR_COMMANDS, command(in_force_from="0001-01-01T00:00:00+14:00"), CATALOG_HEADERS, "is not a time"),
 ]
 
