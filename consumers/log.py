@@ -27,6 +27,8 @@ from schemas.topics import MAX_MESSAGE_BYTES
 CONNECT_MS = 2_000
 ANSWER_MS = 5_000
 METADATA_AGE_MS = 30_000
+"""How long a topic made anew under the same name may go unnoticed, where no fetch fails for it."""
+
 LONGEST_BATCH_MS = 60_000
 POLL_SLICE_MS = 100
 COMMIT_EVERY_S = 1.0
@@ -175,7 +177,7 @@ class Log:
 
     def _was_made_anew(self, topic: str) -> bool:
         # kafka-python fetches by name, so a topic deleted and made again goes on being read, at an offset that means
-        # something else; its metadata, refreshed on every error and twice a minute, has the new id.
+        # something else; its metadata have the new id, and are refreshed on every error and every METADATA_AGE_MS.
         found = self._consumer._cluster.topic_id(topic)
         return found is not None and str(found) != self._topic_ids.get(topic)
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from entitlements.domain.facts import Revocation, RevocationKind
 from entitlements.domain.invoice import moments_shown
 from schemas.codec import Message, StripeMessage
-from schemas.stripe_event import Invoice, InvoiceLine, InvoiceStatus, read_head, read_invoice
+from schemas.invoice_line import InvoiceLine
+from schemas.stripe_event import Invoice, InvoiceStatus, read_head, read_invoice
 
 KIND_OF = {
     InvoiceStatus.DRAFT: None,

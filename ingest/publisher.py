@@ -149,10 +149,10 @@ class KafkaPublisher:
                 under_way = self._send(link, key, value, headers)
                 await under_way.confirmed
         except TimeoutError:
+            self._renew(link)
             raise PublishFailed(f"Kafka did not confirm the event within {DEADLINE_SECONDS:.0f} seconds") from None
         if (error := under_way.error) is not None:
-            if not getattr(error, "retriable", False):
-                self._renew(link)
+            self._renew(link)
             raise PublishFailed(f"Kafka did not take the event: {type(error).__name__}") from error
         return Published(topic=self._topic, partition=under_way.metadata.partition, offset=under_way.metadata.offset)
 
@@ -196,7 +196,7 @@ class KafkaPublisher:
     def _renew(self, link: _Link) -> None:
         """Put another producer in the place of *link*, unless that has been done."""
         if self._link is link:
-            log.warning("replacing Kafka's producer, which gave up or hears nothing")
+            log.warning("replacing Kafka's producer, which failed or hears nothing")
             self._link = _Link(self._settings, self._topic)
             closing = asyncio.create_task(asyncio.to_thread(link.close))
             self._closing.add(closing)
@@ -228,8 +228,10 @@ class _Link:
     """
     A producer, and whether the brokers still answer it.
 
-    To be replaced after any error that is not retriable: an idempotent producer of kafka-python 3.0.12 takes each for
-    fatal, a record too large for its topic among them, and fails every record from then on.
+    It is replaced after any failure, for an idempotent producer of kafka-python 3.0.12 may not survive one. It takes
+    every error that is not retriable for fatal, a record too large for its topic among them, and fails all records from
+    then on. When a batch that was sent before expires, it forgets its producer id and never asks for another one
+    (`reset_producer_id` leaves the state that `init_producer_id` asks for): from then on nothing is sent, nor expires.
     """
 
     def __init__(self, settings: Mapping[str, Any], topic: str) -> None:

@@ -33,6 +33,11 @@ class Told:
     headers: dict[str, str]
     body: dict[str, Any]
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """Partition and offset of what was published."""
+        return self.body["partition"], self.body["offset"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ingest:

@@ -18,9 +18,9 @@ from consumers import grants, invoices, revocations
 from entitlements.domain.access import Decision, Scope, Standing, apis_of, decide, standing
 from entitlements.domain.catalog import Revision, Revisions
 from entitlements.domain.catalog_document import read_catalog
-from entitlements.domain.cycles import Billed, billed
 from entitlements.domain.facts import CatalogRevision, Customer, CustomerFacts, Fact, Grant, InvoiceSnapshot, Revocation
 from entitlements.domain.invoice import InvoiceHistory, histories
+from entitlements.domain.spans import Billed, billed
 from schemas.codec import Message, StripeMessage
 
 Json = dict[str, Any]

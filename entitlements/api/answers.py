@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from entitlements.domain.access import Decision, QuotaAllowed
+from entitlements.domain.access import Decision
 from entitlements.domain.invoice import BilledLine
 from entitlements.domain.period import Period
+from entitlements.domain.quotas import QuotaAllowed
 
 
 def evaluation(decision: Decision) -> dict[str, Any]:

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from entitlements.domain.catalog import Enforcement, Plan, Quota, Revisions
-from entitlements.domain.cycles import Billed, Cycle, Span, billed
+from entitlements.domain.catalog import Plan, Revisions
+from entitlements.domain.cycles import Cycle
 from entitlements.domain.facts import CustomerFacts
-from entitlements.domain.invoice import BilledLine, first_stated, histories
+from entitlements.domain.invoice import BilledLine, histories
 from entitlements.domain.period import Period, unbroken_until
+from entitlements.domain.quotas import QuotaAllowed, added_up
+from entitlements.domain.spans import Billed, Span, billed
+from entitlements.domain.statements import first_stated
 
 ALLOW_MAX_AGE = timedelta(seconds=10)
 DENY_MAX_AGE = timedelta(seconds=2)
@@ -54,17 +57,6 @@ class Reason(StrEnum):
 
 ALLOWING = (Reason.PAID, Reason.MANUAL, Reason.UNPAID_TERMS, Reason.RENEWAL_LEEWAY)
 """The first of these that holds is given."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuotaAllowed:
-    """A quota as it holds for a customer: *limit* units, added up over what was paid."""
-
-    name: str
-    unit: str
-    limit: int
-    per: str
-    enforcement: Enforcement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +179,7 @@ def _allowed(api: str, at: datetime, covering: list[Span], spans: list[Span]) ->
         invoice=shown.cycle.invoice.id,
         cycle=shown.cycle.period,
         until=until,
-        quotas=_quotas([span.cycle for span in speaking]),
+        quotas=added_up([span.cycle for span in speaking]),
         catalog_revision=shown.cycle.revision,
     )
 
@@ -210,34 +202,6 @@ def _would_grant_if_paid(cycle: Cycle, at: datetime) -> bool:
         cycle.period.covers(at)
         and cycle.invoice.owed_for.covers(at)
         and (cycle.ended_at is None or at < cycle.ended_at)
-    )
-
-
-def _quotas(cycles: list[Cycle]) -> tuple[QuotaAllowed, ...]:
-    """
-    Quotas of one name add up, times quantity; a plan without that quota lifts it (contract, R9).
-
-    Where plans enforce one quota differently the sum is loose: one of them lets the customer go beyond and bills it.
-    """
-    names = sorted({quota.name for cycle in cycles for quota in cycle.plan.quotas})
-    return tuple(added for name in names if (added := _added_up(name, cycles)) is not None)
-
-
-def _added_up(name: str, cycles: list[Cycle]) -> QuotaAllowed | None:
-    given: list[tuple[Quota, Cycle]] = []
-    for cycle in cycles:
-        quota = next((quota for quota in cycle.plan.quotas if quota.name == name), None)
-        if quota is None:
-            return None
-        given.append((quota, cycle))
-    first = given[0][0]
-    loose = any(quota.enforcement is Enforcement.LOOSE for quota, _ in given)
-    return QuotaAllowed(
-        name=name,
-        unit=first.unit,
-        limit=int(sum(quota.limit * cycle.quantity for quota, cycle in given)),
-        per=first.per,
-        enforcement=Enforcement.LOOSE if loose else Enforcement.STRICT,
     )
 
 

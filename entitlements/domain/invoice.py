@@ -9,17 +9,15 @@ if none does, the smallest `created` of the events that show it (contract, secti
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TypeVar
 
-from entitlements.domain.facts import CustomerFacts, Grant, Revocation, RevocationKind, canonical_json
+from entitlements.domain.facts import CustomerFacts, Grant, Revocation, RevocationKind
 from entitlements.domain.period import END_OF_TIME, Period
-from schemas.stripe_event import SAYS_NONE, Invoice, InvoiceStatus
-
-Value = TypeVar("Value", bound=str | int | bool | datetime | Decimal | None)
+from entitlements.domain.statements import first_known, first_stated
+from schemas.invoice_line import SAYS_NONE
+from schemas.stripe_event import Invoice, InvoiceStatus
 
 RANK = {
     InvoiceStatus.DRAFT: 0,
@@ -162,8 +160,8 @@ def _joined(name: str, grants: list[Grant], revocations: list[Revocation]) -> In
     invoice_plan = first_stated((grant.stated_at, grant.invoice_plan or None) for grant in grants)
     return InvoiceHistory(
         id=name,
-        created=_first_known((grant.stated_at, grant.invoice_created) for grant in grants),
-        billing_reason=_first_known((grant.stated_at, grant.billing_reason) for grant in grants),
+        created=first_known((grant.stated_at, grant.invoice_created) for grant in grants),
+        billing_reason=first_known((grant.stated_at, grant.billing_reason) for grant in grants),
         due_date=first_stated((grant.stated_at, grant.due_date) for grant in grants),
         moments=moments,
         is_contradictory=is_contradictory,
@@ -208,13 +206,13 @@ def _line(said: list[Grant], invoice_plan: str | None) -> BilledLine:
         amount=one.amount,
         period=Period(one.period_start, one.period_end),
         proration=any(grant.proration for grant in said),
-        quantity=_first_known((grant.stated_at, grant.quantity) for grant in said),
-        subscription=_first_known((grant.stated_at, grant.subscription) for grant in said),
-        subscription_item=_first_known((grant.stated_at, grant.subscription_item) for grant in said),
-        price=_first_known((grant.stated_at, grant.price) for grant in said),
-        usage_type=_first_known((grant.stated_at, grant.usage_type) for grant in said),
+        quantity=first_known((grant.stated_at, grant.quantity) for grant in said),
+        subscription=first_known((grant.stated_at, grant.subscription) for grant in said),
+        subscription_item=first_known((grant.stated_at, grant.subscription_item) for grant in said),
+        price=first_known((grant.stated_at, grant.price) for grant in said),
+        usage_type=first_known((grant.stated_at, grant.usage_type) for grant in said),
         line_plan=first_stated((grant.stated_at, grant.line_plan or None) for grant in said),
-        price_plan=_first_known((grant.stated_at, grant.price_plan) for grant in said) or None,
+        price_plan=first_known((grant.stated_at, grant.price_plan) for grant in said) or None,
         invoice_plan=invoice_plan,
     )
 
@@ -224,32 +222,8 @@ def _credit(said: list[Revocation]) -> Credit:
     return Credit(
         line=one.line or SAYS_NONE,
         invoice=one.invoice,
-        subscription_item=_first_known((each.stated_at, each.subscription_item) for each in said),
-        price=_first_known((each.stated_at, each.price) for each in said),
+        subscription_item=first_known((each.stated_at, each.subscription_item) for each in said),
+        price=first_known((each.stated_at, each.price) for each in said),
         period_start=one.period_start or one.stated_at,
         credited=frozenset((each.credited_invoice or "", line) for each in said for line in each.credited_lines),
     )
-
-
-def first_stated(said: Iterable[tuple[datetime, Value]]) -> Value | None:
-    """
-    Of what may change later, the value of the snapshot with the smallest `created`; within one second the value with
-    the smallest canonical JSON (contract, section 5).
-    """
-    ranked = [(stated_at, canonical_json(_comparable(value)), value) for stated_at, value in said]
-    return min(ranked, key=lambda each: each[:2])[2] if ranked else None
-
-
-def _first_known(said: Iterable[tuple[datetime, Value]]) -> Value | None:
-    """The same for what never changes but is not carried by every shape: what is absent says nothing."""
-    return first_stated((stated_at, value) for stated_at, value in said if value is not None)
-
-
-def _comparable(value: str | int | bool | datetime | Decimal | None) -> str | int | bool | None:
-    match value:
-        case datetime():
-            return int(value.timestamp())
-        case Decimal():
-            return str(value)
-        case _:
-            return value

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from alembic import context
 
-from entitlements.ledger import metadata
+from entitlements import ledger
 
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
-    target_metadata=metadata,
+    target_metadata=ledger.consumer_offsets.metadata,
     version_table="migrations",
     version_table_schema=context.config.attributes["schema"],
     compare_type=True,

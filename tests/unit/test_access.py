@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from entitlements.domain.access import ALLOWING, Decision, QuotaAllowed, Reason, Scope, apis_of, decide, standing
+from entitlements.domain.access import ALLOWING, Decision, Reason, Scope, apis_of, decide, standing
 from entitlements.domain.catalog import Enforcement, Revisions
 from entitlements.domain.facts import CustomerFacts
+from entitlements.domain.quotas import QuotaAllowed
 from tests.stripe_builders import (
     INTEGRATION,
     Bill,
@@ -182,6 +183,15 @@ def test_payment_is_required_at_moments_at_which_it_was(bill: Bill, at: str, rea
 def test_payment_is_not_required_for_what_would_grant_nothing(line: Line) -> None:
     """A line that grants nothing when paid is nothing to pay for."""
     assert ask(Bill(lines=(line,), finalized="01-01"), at="01-15").reason == "not_entitled"
+
+
+def test_payment_is_not_required_for_what_a_credit_ended() -> None:
+    """An unpaid line that a paid credit has ended would grant nothing more if paid."""
+    credit = paid(Line(id="il_2", start="01-11", amount=-1700, proration=True), id="in_2", at="01-11")
+    owed = Bill(finalized="01-01")
+
+    assert ask(owed, credit, at="01-10T23:59").reason == "payment_required"
+    assert ask(owed, credit, at="01-11").reason == "not_entitled"
 
 
 def test_payment_is_not_required_for_another_api() -> None:

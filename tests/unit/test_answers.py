@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from entitlements.api import answers
-from entitlements.domain.access import Decision, QuotaAllowed, Reason
+from entitlements.domain.access import Decision, Reason
 from entitlements.domain.catalog import Enforcement, Per
 from entitlements.domain.period import Period
+from entitlements.domain.quotas import QuotaAllowed
 
 START, END = datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC)
 

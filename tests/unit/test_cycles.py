@@ -236,13 +236,23 @@ def test_a_subscriptions_first_invoice_is_no_renewal() -> None:
 def test_a_line_of_no_subscription_is_a_renewal_from_when_the_one_before_was_paid() -> None:
     """At a moment before that payment the plan had not been paid up: `first_unpaid` holds until then."""
     terms = plans(enterprise=plan(first_unpaid="until_due", renewal_unpaid="10d"))
-    before = Bill(lines=(one_off(),), reason="manual", finalized="01-01", due="02-15", paid="02-03")
+    before = Bill(lines=(one_off(end="02-10"),), reason="manual", finalized="01-01", due="02-05", paid="02-03")
     following = renewal(replace(SECOND, subscription=None, item=None), reason="manual", due="02-02")
 
     assert opened(before, following, terms=terms) == [
-        "il_1 unpaid_terms 01-01..02-01",
+        "il_1 paid 02-03..02-10",
+        "il_1 unpaid_terms 01-01..02-03",
+        "il_2 unpaid_terms 02-01T01:00..02-02",
         "il_2 unpaid_terms 02-03..02-11",
     ]
+
+
+def test_an_invoice_item_of_a_subscription_is_no_renewal() -> None:
+    """A line that names a subscription, though no item of it, is no line of no subscription."""
+    terms = plans(enterprise=plan(first_unpaid="10d", renewal_unpaid="3d"))
+    extra = renewal(replace(SECOND, item=None), reason="manual")
+
+    assert opened(paid(), extra, terms=terms)[1:] == ["il_2 unpaid_terms 02-01T01:00..02-11T01:00"]
 
 
 @pytest.mark.parametrize(
@@ -301,11 +311,18 @@ def test_an_older_invoice_within_its_own_terms_stops_nothing() -> None:
 
 
 def test_a_newer_invoice_never_stops_an_older_one() -> None:
-    """Only an invoice whose line starts earlier stops another's terms."""
-    newer = Bill(finalized="01-01", lines=(Line(start="02-15", end="03-15"),))
-    older = renewal(finalized="02-01T01:00")
+    """Only an invoice whose line starts earlier stops another's terms: not one that starts later, or with it."""
+    for start in ("02-01", "02-15"):
+        newer = Bill(finalized="01-01", reason="subscription_update", lines=(Line(start=start, end="03-15"),))
 
-    assert "il_2 unpaid_terms 02-01T01:00..02-11" in opened(newer, older, terms=TERMS)
+        assert opened(newer, renewal(), terms=TERMS) == ["il_2 unpaid_terms 02-01T01:00..02-11"]
+
+
+def test_an_invoice_never_stops_its_own_terms() -> None:
+    """Prorations that a renewal bills with it start earlier and have no terms; the renewal's own line has its terms."""
+    assert opened(renewal(*UPGRADE, replace(SECOND, price="price_other")), terms=TERMS) == [
+        "il_2 unpaid_terms 02-01T01:00..02-11"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -448,6 +465,19 @@ def test_voiding_an_upgrade_takes_nothing_away(shape: Shape) -> None:
         enterprise=plan(renewal_leeway="2h", first_unpaid="5d"), big=plan(prices=["price_big"], first_unpaid="5d")
     )
     upgrade = Bill(id="in_2", reason="subscription_update", lines=UPGRADE, finalized="01-11", voided="01-12")
+
+    assert opened(paid(), upgrade, terms=terms, shape=shape) == [
+        "il_1 paid 01-01..02-01",
+        "il_1 renewal_leeway 02-01..02-01T02:00",
+    ]
+
+
+@EACH_SHAPE
+def test_voiding_an_upgrade_of_the_next_cycle_leaves_the_leeway(shape: Shape) -> None:
+    """Only the next cycle's own invoice ends leeway; prorations are none, wherever they begin."""
+    terms = plans(enterprise=plan(renewal_leeway="2h"))
+    proration = replace(SECOND, start="02-01T00:30", proration=True)
+    upgrade = renewal(proration, reason="subscription_update", finalized="02-01T00:30", voided="02-01T01:00")
 
     assert opened(paid(), upgrade, terms=terms, shape=shape) == [
         "il_1 paid 01-01..02-01",
@@ -643,15 +673,21 @@ def test_named_lines_are_ended_whatever_their_item_and_price() -> None:
     assert opened(paid(), paid(credit, id="in_2", at="01-11")) == ["il_1 paid 01-01..01-11"]
 
 
-@pytest.mark.parametrize("order", [(Shape.OLD, Shape.NEW), (Shape.NEW, Shape.OLD)])
-def test_names_that_one_snapshot_lacks_are_taken_from_another(order: tuple[Shape, Shape]) -> None:
-    """Where only one of a credit line's snapshots names what it credits, that counts."""
-    mute = paid(Line(id="il_2", start="01-11", amount=-1700, proration=True), id="in_2", at="01-11")
-    named = replace(mute, lines=(replace(mute.lines[0], credited=("in_1", ("il_1",))),))
-    both = [*events(mute, shape=order[0]), *events(named, shape=order[1])]
+def test_names_are_gathered_from_all_snapshots() -> None:
+    """What any of a credit line's snapshots names is credited; one that names nothing says nothing."""
+    lines = [Line(id=f"il_{name}") for name in ("a", "b", "c", "not_named")]
+    credit = Line(id="il_2", start="01-11", amount=-1700, proration=True)
+    told = events(paid(*lines))
+    for shape, credited in zip(Shape, ("il_a", "il_b", "il_c"), strict=True):
+        told += events(paid(replace(credit, credited=("in_1", (credited,))), id="in_2", at="01-11"), shape=shape)
+    told += events(paid(credit, id="in_2", at="01-11"))
 
-    given = bill_of([*events(paid(Line(), Line(id="il_same_price"))), *both])
-    assert spans_in(given) == ["il_1 paid 01-01..01-11", "il_same_price paid 01-01..02-01"]
+    assert spans_in(bill_of(told)) == [
+        "il_a paid 01-01..01-11",
+        "il_b paid 01-01..01-11",
+        "il_c paid 01-01..01-11",
+        "il_not_named paid 01-01..02-01",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -673,6 +709,14 @@ def test_unnamed_are_lines_of_the_same_item_and_price_that_start_before(line: Li
     given = opened(paid(line), paid(credit, id="in_2", at="01-21"), terms=BIG)
 
     assert given == [f"il_1 paid {line.start}..{'01-21' if ended else '02-01'}"]
+
+
+@EACH_SHAPE
+def test_a_debit_billed_after_its_time_is_licensed_in_every_shape(shape: Shape) -> None:
+    """Stripe prorates licensed prices only: a proration is never taken for metered, though its period had ended."""
+    everything = bill_of(events(renewal(*UPGRADE, paid="02-01T01:05"), shape=shape), terms=BIG)
+
+    assert [cycle.line.id for cycle in everything.cycles] == ["il_debit"]
 
 
 @EACH_SHAPE
@@ -707,10 +751,11 @@ def test_switching_there_and_back_keeps_what_was_bought_last() -> None:
     ]
 
 
-def test_the_earliest_of_several_credits_counts() -> None:
-    """Two credits of one line: it ends at the earlier of their moments."""
-    first = paid(Line(id="il_2", start="01-15", amount=-1, proration=True), id="in_2", at="01-20")
-    second = paid(Line(id="il_3", start="01-11", amount=-1, proration=True), id="in_3", at="01-12")
+@pytest.mark.parametrize(("one", "other"), [("in_2", "in_3"), ("in_3", "in_2")])
+def test_the_earliest_of_several_credits_counts(one: str, other: str) -> None:
+    """Two credits of one line: it ends at the earlier of their moments, whatever their ids."""
+    first = paid(Line(id="il_2", start="01-15", amount=-1, proration=True), id=one, at="01-20")
+    second = paid(Line(id="il_3", start="01-11", amount=-1, proration=True), id=other, at="01-12")
 
     assert opened(paid(), first, second) == ["il_1 paid 01-01..01-12"]
 

@@ -136,7 +136,7 @@ TOLD = STORIES.flatmap(tellings)
 
 
 @given(TOLD, st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_any_order_and_any_duplication_leave_the_same_facts_and_answers(told: list[Json], data: st.DataObject) -> None:
     """Events shuffled and delivered several times: the same digests, columns and `stated_at`, the same answers."""
     again = data.draw(st.permutations(told + data.draw(st.lists(st.sampled_from(told), max_size=6))))
@@ -147,7 +147,7 @@ def test_any_order_and_any_duplication_leave_the_same_facts_and_answers(told: li
 
 
 @given(TOLD, st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_any_batching_and_any_interleaving_of_consumers_leave_the_same_facts(
     told: list[Json], data: st.DataObject
 ) -> None:
@@ -168,7 +168,7 @@ def test_any_batching_and_any_interleaving_of_consumers_leave_the_same_facts(
 
 
 @given(TOLD, st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_twins_state_the_same_facts(told: list[Json], data: st.DataObject) -> None:
     """The same object under another event id, created in the same second or later, of whatever type: nothing new."""
     later = data.draw(st.integers(0, 1))
@@ -187,7 +187,7 @@ def test_twins_state_the_same_facts(told: list[Json], data: st.DataObject) -> No
 
 
 @given(STORIES, NAMES)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_every_shape_gives_the_same_answers(story: tuple[Bill, ...], names: dict[str, str]) -> None:
     """All old, all new, all mixed, or old and new through two endpoints: whatever the shape, the same answers."""
     told = {shape: events(*story, shape=shape) for shape in Shape}
@@ -203,7 +203,7 @@ def test_every_shape_gives_the_same_answers(story: tuple[Bill, ...], names: dict
 
 
 @given(STORIES, NAMES, st.sampled_from(["licensed", "metered"]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_what_only_one_shape_tells_counts_whichever_comes_first(
     story: tuple[Bill, ...], names: dict[str, str], usage_type: str
 ) -> None:
@@ -218,7 +218,7 @@ def test_what_only_one_shape_tells_counts_whichever_comes_first(
 
 
 @given(STORIES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_until_is_when_the_answer_turns_to_a_denial(story: tuple[Bill, ...]) -> None:
     """If nothing more becomes known, an allowed answer stays one up to `until`, and is none at it."""
     customer = standing(facts_of(record({}, events(*story))), SCOPE, TERMS)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from schemas.fields import LONGEST_QUOTATION, InvalidMessage
-from schemas.stripe_event import EventHead, Invoice, InvoiceLine, InvoiceStatus, read_head, read_invoice
+from schemas.invoice_line import InvoiceLine
+from schemas.stripe_event import EventHead, Invoice, InvoiceStatus, read_head, read_invoice
 from tests.stripe_builders import Bill, Json, Line, Shape, event, on, one_off, paid, seconds, snapshot
 
 EACH_SHAPE = pytest.mark.parametrize("shape", list(Shape))
