@@ -72,29 +72,17 @@ def server(folder: Path, *, port: int, controller_port: int, java: Path, class_p
     program = [str(java), *JAVA_FLAGS, "-cp", class_path]
 
     def write(log_folder: Path) -> None:
-        properties.write_text(
-            "# Written anew at each start.\n"
-            + "".join(
-                f"{name}={value}\n"
-                for name, value in settings(port=port, controller_port=controller_port, data=log_folder).items()
-            ),
-            encoding="utf-8",
-        )
+        chosen = settings(port=port, controller_port=controller_port, data=log_folder)
+        lines = ["# Written anew at each start.", *(f"{name}={value}" for name, value in chosen.items())]
+        properties.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def prepare(run: Run) -> Steps:
         if not data.exists():
             unfinished = folder / "kafka.new"
             shutil.rmtree(unfinished, ignore_errors=True)
             write(unfinished)
-            yield from run.finishing(
-                [
-                    *program,
-                    "kafka.tools.StorageTool",
-                    "format",
-                    f"--cluster-id={cluster_id()}",
-                    f"--config={properties}",
-                ]
-            )
+            formatting = ["format", f"--cluster-id={cluster_id()}", f"--config={properties}"]
+            yield from run.finishing([*program, "kafka.tools.StorageTool", *formatting])
             unfinished.rename(data)
         write(data)
 

@@ -14,6 +14,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
+    """Tie this process to its parent, and become the command."""
     signal_number, parent, user, *command = sys.argv[1:]
     if user != "-":
         os.setgroups([])

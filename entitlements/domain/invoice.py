@@ -16,7 +16,6 @@ from decimal import Decimal
 from entitlements.domain.facts import CustomerFacts, Grant, Revocation, RevocationKind
 from entitlements.domain.period import END_OF_TIME, Period
 from entitlements.domain.statements import first_known, first_stated
-from schemas.invoice_line import SAYS_NONE
 from schemas.stripe_event import Invoice, InvoiceStatus
 
 RANK = {
@@ -220,7 +219,7 @@ def _line(said: list[Grant], invoice_plan: str | None) -> BilledLine:
 def _credit(said: list[Revocation]) -> Credit:
     one = min(said, key=lambda revocation: (revocation.stated_at, revocation.digest))
     return Credit(
-        line=one.line or SAYS_NONE,
+        line=one.line or "",
         invoice=one.invoice,
         subscription_item=first_known((each.stated_at, each.subscription_item) for each in said),
         price=first_known((each.stated_at, each.price) for each in said),

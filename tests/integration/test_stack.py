@@ -1,4 +1,8 @@
-"""The embedded stack for real: PostgreSQL and Kafka started, asked, killed and started again on the same data."""
+"""
+The embedded stack for real: PostgreSQL and Kafka started, asked, killed and started again on the same data.
+
+Long because each way of dying is a test of its own.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 The catalog's YAML file: what is read from it, and every mistake with its line.
 
 Longer than 250 lines: two catalogs stand in it as people write them.
+
+Long because each way in which YAML can go wrong is tried here once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The codec: what is written is what is read, with every header and the right key; whatever else comes is refused."""
+"""
+The codec: what is written is what is read, with every header and the right key; whatever else comes is refused.
+
+Long because every refusal of the codec stands here.
+"""
 
 from __future__ import annotations
 
