@@ -24,7 +24,7 @@ def main() -> None:
     if sys.version_info < OLDEST_PYTHON:
         sys.exit(f"Python {'.'.join(map(str, OLDEST_PYTHON))} or newer is needed, this is {sys.version.split()[0]}")
     folder = Path(sys.argv[1])
-    print(f"Installing into {folder}, once", flush=True)
+    print(f"Installing into {folder}; this once it takes a minute or so", flush=True)
     try:
         venv.create(folder, with_pip=True, clear=False)
     except subprocess.CalledProcessError:

@@ -17,7 +17,7 @@ from consumers.log import Source
 from ops.operator_log import make_topics, publish_catalog, published_revisions
 from ops.stack import running
 from schemas.topics import CHANGES, EVENTS, KEEP_FOR_EVER, OPERATOR_COMMANDS, topics
-from tests.stripe_builders import catalog, plan
+from tests.pure_core import catalog, plan
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 WANTED = topics(event_partitions=3, event_retention_ms=KEEP_FOR_EVER, replication_factor=1, min_insync_replicas=1)

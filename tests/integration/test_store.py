@@ -18,7 +18,8 @@ from entitlements import ledger, store
 from entitlements.domain.facts import CatalogRevision, Customer, Fact, Grant, canonical_json
 from ops.database import engine, migrate
 from schemas.codec import StripeMessage
-from tests.stripe_builders import Bill, Line, catalog, events, facts_of, one_off, paid, record
+from tests.pure_core import catalog, facts_of, record
+from tests.stripe_builders import Bill, Line, events, one_off, paid
 
 SCHEMA = "entitlements"
 

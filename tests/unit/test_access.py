@@ -1,4 +1,8 @@
-"""The decision: reasons and their order, until when, quotas, how long an answer may be kept, and its scope."""
+"""
+The decision: reasons and their order, until when, quotas, how long an answer may be kept, and its scope.
+
+Long because every reason, every step of their order and every sentence on quotas is a test of its own.
+"""
 
 from __future__ import annotations
 
@@ -13,28 +17,8 @@ from entitlements.domain.access import ALLOWING, Decision, Reason, Scope, apis_o
 from entitlements.domain.catalog import Enforcement, Revisions
 from entitlements.domain.facts import CustomerFacts
 from entitlements.domain.quotas import QuotaAllowed
-from tests.stripe_builders import (
-    INTEGRATION,
-    Bill,
-    Json,
-    Line,
-    Shape,
-    ask,
-    catalog,
-    event,
-    events,
-    facts_of,
-    on,
-    one_off,
-    paid,
-    plan,
-    plans,
-    record,
-    revisions,
-    snapshot,
-    stand,
-    written,
-)
+from tests.pure_core import INTEGRATION, ask, catalog, facts_of, plan, plans, record, revisions, stand
+from tests.stripe_builders import Bill, Json, Line, Shape, event, events, on, one_off, paid, snapshot, written
 
 JANUARY = paid()
 FEBRUARY = Line(id="il_2", start="02-01", end="03-01")

@@ -1,8 +1,7 @@
 """
 What each billed line opens and when: rules R1 to R4 and R8 of the contract, a test for each of their sentences.
 
-It is longer than other files because those rules are: each test reads as a sentence of its rule, and its invoices
-stand in it.
+Long because those rules are: each test reads as a sentence of its rule, and its invoices stand in it.
 """
 
 from __future__ import annotations
@@ -12,23 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.stripe_builders import (
-    Bill,
-    Line,
-    Shape,
-    bill_of,
-    catalog,
-    event,
-    events,
-    one_off,
-    opened,
-    paid,
-    plan,
-    plans,
-    revisions,
-    snapshot,
-    spans_in,
-)
+from tests.pure_core import bill_of, catalog, opened, plan, plans, revisions, spans_in
+from tests.stripe_builders import Bill, Line, Shape, event, events, one_off, paid, snapshot
 
 EACH_SHAPE = pytest.mark.parametrize("shape", list(Shape))
 SECOND = Line(id="il_2", start="02-01", end="03-01")

@@ -1,4 +1,8 @@
-"""The three consumers' deciders: which facts a message states, and that nothing but `InvalidMessage` ever escapes."""
+"""
+The three consumers' deciders: which facts a message states, and that nothing but `InvalidMessage` ever escapes.
+
+Long because three deciders share their messages, so what each makes of them stands side by side.
+"""
 
 from __future__ import annotations
 
@@ -20,24 +24,8 @@ from entitlements.domain.invoice import moments_shown
 from schemas.codec import CatalogApplied, StripeMessage
 from schemas.fields import InvalidMessage
 from schemas.stripe_event import InvoiceStatus, read_invoice
-from tests.stripe_builders import (
-    DECIDERS,
-    INTEGRATION,
-    Bill,
-    Json,
-    Line,
-    Memory,
-    Shape,
-    catalog,
-    event,
-    events,
-    facts_of,
-    on,
-    paid,
-    plan,
-    revisions,
-    snapshot,
-)
+from tests.pure_core import DECIDERS, INTEGRATION, Memory, catalog, facts_of, plan, revisions
+from tests.stripe_builders import Bill, Json, Line, Shape, event, events, on, paid, snapshot
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 """Stripe's JSON as projects recorded it; beside the checkout where it is there at all."""
@@ -372,6 +360,7 @@ def test_whatever_stands_anywhere_in_an_event_is_read_or_refused(shape: Shape) -
     """An odd value in any one place of a paid invoice's event: read, or refused as `InvalidMessage`."""
     bill = Bill(lines=(CREDIT,), finalized="01-01", paid="01-05")
     whole = event("invoice.paid", snapshot(bill, "paid", shape=shape), at="01-05")
+    untouched = copy.deepcopy(whole)
     for *steps, last in list(places(whole)):
         place: Any = whole
         for step in steps:
@@ -381,3 +370,5 @@ def test_whatever_stands_anywhere_in_an_event_is_read_or_refused(shape: Shape) -
             place[last] = odd
             survives(whole)
         place[last] = usual
+
+    assert whole == untouched

@@ -1,4 +1,8 @@
-"""The invoice as a lattice: statuses, the times of its transitions, and what is joined of its snapshots."""
+"""
+The invoice as a lattice: statuses, the times of its transitions, and what is joined of its snapshots.
+
+Long because everything that snapshots may contradict each other in is tested in every order.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +14,8 @@ import pytest
 
 from entitlements.domain.invoice import RANK, InvoiceHistory
 from schemas.stripe_event import InvoiceStatus
-from tests.stripe_builders import (
-    Bill,
-    Line,
-    Shape,
-    event,
-    events,
-    facts_of,
-    history,
-    on,
-    one_off,
-    record,
-    seconds,
-    snapshot,
-    written,
-)
+from tests.pure_core import facts_of, history, record
+from tests.stripe_builders import Bill, Line, Shape, event, events, on, one_off, seconds, snapshot, written
 
 
 def when(invoice: InvoiceHistory) -> dict[str, str]:

@@ -1,4 +1,8 @@
-"""R11: whatever the order, the duplicates, the twins, the shapes and the batches: the same facts, the same answers."""
+"""
+R11: whatever the order, the duplicates, the twins, the shapes and the batches: the same facts, the same answers.
+
+Long because the stories that the laws are tried on are drawn here too.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +18,8 @@ from hypothesis import strategies as st
 from entitlements.domain.access import Decision, Scope, apis_of, decide, standing
 from entitlements.domain.facts import Fact
 from schemas.codec import Message, StripeMessage
-from tests.stripe_builders import (
-    DECIDERS,
-    INTEGRATION,
-    Bill,
-    Json,
-    Line,
-    Memory,
-    Shape,
-    event,
-    events,
-    facts_of,
-    on,
-    paid,
-    plan,
-    plans,
-    record,
-    remember,
-    snapshot,
-    written,
-)
+from tests.pure_core import DECIDERS, INTEGRATION, Memory, facts_of, plan, plans, record, remember
+from tests.stripe_builders import Bill, Json, Line, Shape, event, events, on, paid, snapshot, written
 
 SCOPE = Scope(integration=INTEGRATION)
 TERMS = plans(

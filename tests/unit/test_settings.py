@@ -9,7 +9,7 @@ import pytest
 from entitlements.domain.catalog_document import read_catalog
 from ops import settings
 from ops.settings import Address, BadSetting, Environment
-from tests.stripe_builders import catalog
+from tests.pure_core import catalog
 
 
 def environment(**variables: str) -> Environment:

@@ -1,4 +1,8 @@
-"""Reading Stripe's events: by presence of fields, in every shape, and a named refusal of what can't be read."""
+"""
+Reading Stripe's events: by presence of fields, in every shape, and a named refusal of what can't be read.
+
+Long because each field that may be absent, moved, expanded or broken is a case of its own.
+"""
 
 from __future__ import annotations
 
