@@ -107,6 +107,7 @@ class Log:
                 return found
 
     def _poll_once(self, timeout_ms: int) -> list[Record]:
+        self._keep_joining()
         try:
             found = self._consumer.poll(timeout_ms=timeout_ms)
         except NoOffsetForPartitionError:  # kafka-python looks for a place to start before anyone can seek
@@ -174,6 +175,12 @@ class Log:
     def close(self) -> None:
         """Leave the group, so that another instance has the partitions at once, and disconnect."""
         self._consumer.close(timeout_ms=ANSWER_MS)
+
+    def _keep_joining(self) -> None:
+        # kafka-python 3.0.12 forgets a join that outlasts the poll it began in, if changed metadata were the cause
+        # (as Java's did until KAFKA-9815): no heartbeat is sent any more, and the member waits for ever, dropped.
+        if self._consumer._coordinator.rejoining:
+            self._consumer._coordinator.request_rejoin()
 
     def _was_made_anew(self, topic: str) -> bool:
         # kafka-python fetches by name, so a topic deleted and made again goes on being read, at an offset that means

@@ -1,0 +1,152 @@
+"""Instances of one group that come, go, are killed, or wait for a server: exactly once all the same."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+import sqlalchemy as sa
+
+from consumers.log import Log
+from consumers.runner import Health
+from entitlements import ledger
+from tests import toys
+from tests.toys import Toy, message
+from tests.yard import PATIENCE_S, Yard, numbered, wait_until
+
+
+def test_kill_9_of_one_of_two_instances_loses_and_doubles_nothing(yard: Yard) -> None:
+    """An instance killed in mid-run leaves no trace: every name once, every record one outcome, the end reached."""
+    yard.make_topic(partitions=4)
+    count = 4000
+    yard.put([message(name) for name in numbered(count)])
+
+    with yard.program(max_poll_records=20) as first, yard.program(max_poll_records=20) as second:
+        wait_until(lambda: sum(yard.next_offsets()) > count // 8, "an eighth is read")
+        first.send_signal(signal.SIGKILL)
+        yard.put([message(name) for name in numbered(count, "later")])
+        wait_until(lambda: sum(yard.next_offsets()) == 2 * count, "all is read")
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(PATIENCE_S) == 0
+
+    assert yard.names() == Counter(numbered(count) + numbered(count, "later"))
+    assert yard.outcomes() == Counter(recorded=2 * count)
+
+
+def test_an_instance_whose_row_was_moved_rolls_back_and_goes_on_from_the_row(
+    yard: Yard, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fencing: nothing of the stale batch stays, and what comes after the row's offset is recorded."""
+    yard.make_topic()
+    yard.put([message("stale-1"), message("stale-2")])
+    moved: list[bool] = []
+
+    def record_while_another_is_faster(connection: sa.Connection, facts: Sequence[Toy]) -> frozenset[bytes]:
+        if not moved:
+            moved.append(True)
+            yard.execute(sa.update(ledger.consumer_offsets).values(next_offset=2))
+        return toys.record(connection, facts)
+
+    with caplog.at_level(logging.WARNING), yard.running(toys.group(yard.topic, record=record_while_another_is_faster)):
+        wait_until(lambda: "another instance has recorded" in caplog.text, "fenced")
+        yard.put([message("fresh")])
+        wait_until(lambda: yard.next_offsets() == [3], "the fresh one is read")
+
+    assert yard.names() == Counter(["fresh"])
+    assert yard.outcomes() == Counter(recorded=1)
+
+
+def test_who_stops_leaves_the_group_at_once(yard: Yard) -> None:
+    """The other instance has all partitions long before the session of the one that left would have timed out."""
+    yard.make_topic(partitions=2)
+    slow_to_notice = yard.source(session_timeout_ms=45_000)
+
+    with yard.running(source=slow_to_notice) as first, yard.running(source=slow_to_notice):
+        wait_until(lambda: _members(yard) == 2, "two members")
+        yard.put([message("a")], partition=0)
+        yard.put([message("b")], partition=1)
+        wait_until(lambda: sum(yard.next_offsets()) == 2, "both read")
+        first.set()
+        wait_until(lambda: _members(yard) == 1, "one member", patience=15)
+        yard.put([message("c")], partition=0)
+        yard.put([message("d")], partition=1)
+        wait_until(lambda: sum(yard.next_offsets()) == 4, "all read by the other", patience=15)
+
+    assert yard.names() == Counter("abcd")
+
+
+def _members(yard: Yard) -> int:
+    described = yard.admin.describe_groups(["toys"])["toys"]
+    mine = [member for member in described["members"] if yard.topic in str(member["member_assignment"])]
+    return len(mine)
+
+
+def test_a_database_that_is_away_is_waited_for(yard: Yard) -> None:
+    """Nothing is lost while Postgres refuses connections; health says so, and work resumes by itself."""
+    yard.make_topic()
+    states: list[Health] = []
+    name = yard.engine.url.database
+    server = sa.create_engine(yard.engine.url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+
+    with yard.running(on_health=states.append):
+        yard.put([message("a")])
+        wait_until(lambda: yard.names() == Counter("a"), "the first is read")
+        with server.connect() as connection:
+            connection.execute(sa.text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'))
+            connection.execute(
+                sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"), {"name": name}
+            )
+            yard.put([message("b")])
+            wait_until(lambda: not states[-1].ready, "health says that it waits")
+            connection.execute(sa.text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
+        yard.engine.dispose()
+        wait_until(lambda: yard.names() == Counter("ab"), "the second is read")
+        wait_until(lambda: states[-1].ready, "health says that it works")
+    server.dispose()
+
+    assert yard.outcomes() == Counter(recorded=2)
+
+
+def test_a_topic_that_is_not_there_is_waited_for(yard: Yard) -> None:
+    """A consumer that starts before its topic exists says so, and reads it once it does."""
+    states: list[Health] = []
+
+    with yard.running(on_health=states.append):
+        wait_until(lambda: any(yard.topic in state.detail for state in states), "it says which topic")
+        yard.make_topic()
+        yard.put([message("a")])
+        wait_until(lambda: yard.names() == Counter("a"), "it is read")
+
+
+def test_a_kafka_that_is_away_is_waited_for_until_told_to_stop(yard: Yard) -> None:
+    """One log line says so, however often it is tried; and SIGTERM needs no Kafka to end it in good order."""
+    with yard.program(max_poll_records=20, kafka="127.0.0.1:1", listen=True) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        time.sleep(3)
+        process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+        assert process.wait(PATIENCE_S) == 0
+
+    assert b"toys is waiting: KafkaTimeoutError" in said
+    assert rest == b""
+
+
+def test_a_join_that_outlasts_a_poll_is_completed(yard: Yard) -> None:
+    """A member that polls in small steps gets its partitions: kafka-python 3.0.12 by itself forgets its join."""
+    yard.make_topic()
+
+    for _ in range(3):
+        log = Log(yard.source(), group_id=f"toys-{uuid.uuid4().hex}", topics=[yard.topic])
+        deadline = time.monotonic() + 10
+        while not log.unsettled() and time.monotonic() < deadline:
+            log.poll(0.001)
+        assigned = log.unsettled()
+        log.close()
+
+        assert assigned == {(yard.topic, 0)}
