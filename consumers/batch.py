@@ -1,7 +1,8 @@
 """
-One batch: decode, decide, and one transaction for all that came of it. Knows no Kafka; the caller opens transactions.
+One batch: decode, decide, and one transaction for all that came of it. Edge: Postgres, in the caller's transactions.
 
-Every record ends, in every group that reads it, in one of four outcomes: recorded, duplicate, ignored, dead letter.
+Knows no Kafka. Every record ends, in every group that reads it, in one of four outcomes: recorded, duplicate, ignored,
+dead letter.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The log lines of the runner: one for each batch and group, one for each dead letter; never a payload."""
+"""The runner's log lines: one for each batch and group, one for each dead letter; never a payload. Edge: logging."""
 
 from __future__ import annotations
 

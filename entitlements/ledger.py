@@ -2,7 +2,7 @@
 What the consumers did, beside what they found out: next offsets, provenance, dead letters, changes. Edge: Postgres.
 
 The functions take a connection and never commit: they are part of the transaction that records the facts. Which schema
-they write to is the connection's search_path. Over 250 lines, for a table and what writes to it belong together.
+they write to is the connection's search_path. Long because a table and what writes to it belong together.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ PATIENCE_S = 30.0
 Message = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Yard:
     """A topic and a schema of one test's own, and ways to fill the one and look at the other."""
 

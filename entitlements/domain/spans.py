@@ -16,7 +16,7 @@ from enum import StrEnum
 from entitlements.domain.catalog import Revisions, UntilDue
 from entitlements.domain.cycles import Cycle, cycles_of
 from entitlements.domain.invoice import BilledLine, InvoiceHistory
-from entitlements.domain.period import END_OF_TIME, Period
+from entitlements.domain.period import BEGINNING_OF_TIME, END_OF_TIME, Period
 
 PAID_UP_TO_AT_MOST = timedelta(days=1)
 """How long before a line of no subscription its plan may have been paid up to, for the line to be a renewal (R2)."""
@@ -57,19 +57,27 @@ def billed(invoices: Mapping[str, InvoiceHistory], integration: str, revisions: 
     return Billed(cycles=tuple(cycles), spans=tuple(_spans(cycles, invoices)), unmapped=tuple(unmapped))
 
 
+Billing = tuple[InvoiceHistory, BilledLine]
+"""A line, and the invoice that it stands on."""
+
+
 def _spans(cycles: list[Cycle], invoices: Mapping[str, InvoiceHistory]) -> Iterator[Span]:
-    by_item: dict[str, list[tuple[InvoiceHistory, BilledLine]]] = defaultdict(list)
+    of_item: dict[str, list[Billing]] = defaultdict(list)
+    of_plan: dict[str, list[Cycle]] = defaultdict(list)
     for invoice in invoices.values():
         for line in invoice.lines:
             if line.subscription_item is not None:
-                by_item[line.subscription_item].append((invoice, line))
-    own_terms = {(cycle.invoice.id, cycle.line.id): _own_terms(cycle, cycles) for cycle in cycles}
+                of_item[line.subscription_item].append((invoice, line))
     for cycle in cycles:
-        of_item = by_item.get(cycle.line.subscription_item or "", [])
+        of_plan[cycle.plan.name].append(cycle)
+    own_terms = {(cycle.invoice.id, cycle.line.id): _own_terms(cycle, of_plan[cycle.plan.name]) for cycle in cycles}
+    for cycle in cycles:
+        item = cycle.line.subscription_item
+        same = [(each.invoice, each.line) for each in of_plan[cycle.plan.name]] if item is None else of_item[item]
         periods = [
             (SpanReason.PAID, [cycle.paid] if cycle.paid is not None else []),
-            (SpanReason.UNPAID_TERMS, _unpaid_terms(cycle, cycles, of_item, own_terms)),
-            (SpanReason.RENEWAL_LEEWAY, [_leeway(cycle, of_item)]),
+            (SpanReason.UNPAID_TERMS, _unpaid_terms(cycle, same, own_terms)),
+            (SpanReason.RENEWAL_LEEWAY, [_leeway(cycle, same)] if item is not None else []),
         ]
         for reason, given in periods:
             for period in given:
@@ -78,12 +86,11 @@ def _spans(cycles: list[Cycle], invoices: Mapping[str, InvoiceHistory]) -> Itera
                     yield Span(period=left, reason=reason, cycle=cycle)
 
 
-def _leeway(cycle: Cycle, of_item: list[tuple[InvoiceHistory, BilledLine]]) -> Period:
+def _leeway(cycle: Cycle, of_item: list[Billing]) -> Period:
     """R3: leeway after a paid cycle of a subscription item, until (R4) the next cycle's invoice is given up."""
     end = cycle.period.end
-    nothing = Period(end, end)
-    if cycle.paid is None or cycle.paid.is_empty or cycle.line.subscription_item is None:
-        return nothing
+    if cycle.paid is None or cycle.paid.is_empty:
+        return Period(end, end)
     following = [(i, x) for i, x in of_item if not x.proration and x.amount >= 0 and x.period.start >= end]
     next_start = min((line.period.start for _, line in following), default=None)
     given_up = [
@@ -96,21 +103,37 @@ def _leeway(cycle: Cycle, of_item: list[tuple[InvoiceHistory, BilledLine]]) -> P
     return Period(end, end + cycle.plan.access.renewal_leeway).cut_at(min(given_up, default=None))
 
 
-def _own_terms(cycle: Cycle, cycles: list[Cycle]) -> tuple[Period, ...]:
+def _own_terms(cycle: Cycle, of_plan: list[Cycle]) -> tuple[Period, ...]:
     """R2 for one line, other invoices left aside: what its plan gives while its invoice is open."""
-    invoice, period = cycle.invoice, cycle.period
-    if cycle.line.proration or invoice.billing_reason in NEVER_UNPAID:
+    invoice, access = cycle.invoice, cycle.plan.access
+    open_in_cycle = cycle.period.within(invoice.open_for)
+    if open_in_cycle.is_empty or cycle.line.proration or invoice.billing_reason in NEVER_UNPAID:
         return ()
-    start = max(period.start, invoice.finalized_at)
-    terms = [(start, _end_of_terms(cycle, cycle.plan.access.first_unpaid, start))]
-    renewal = _end_of_terms(cycle, cycle.plan.access.renewal_unpaid, period.start)
-    if invoice.billing_reason == "subscription_cycle":
-        terms = [(start, renewal)]
-    elif cycle.line.subscription is None and cycle.line.subscription_item is None:
-        renewal_since = max(start, _paid_before(cycle, cycles) or END_OF_TIME)
-        terms = [(start, min(terms[0][1], renewal_since)), (renewal_since, renewal)]
-    given = [Period(start, end).within(period).within(invoice.open_for) for start, end in terms]
+    start = max(cycle.period.start, invoice.finalized_at)
+    renewal_since = _renewal_since(cycle, of_plan)
+    as_first = Period(start, _end_of_terms(cycle, access.first_unpaid, start)).cut_at(renewal_since)
+    as_renewal = Period(max(start, renewal_since), _end_of_terms(cycle, access.renewal_unpaid, cycle.period.start))
+    given = (period.within(open_in_cycle) for period in (as_first, as_renewal))
     return tuple(period for period in given if not period.is_empty)
+
+
+def _renewal_since(cycle: Cycle, of_plan: list[Cycle]) -> datetime:
+    """
+    Since when a line counts as a renewal (R2): always on an invoice of `subscription_cycle`; without a subscription,
+    since the customer had paid its plan up to at most a day before the cycle's start; else never.
+    """
+    if cycle.invoice.billing_reason == "subscription_cycle":
+        return BEGINNING_OF_TIME
+    if cycle.line.subscription is not None or cycle.line.subscription_item is not None:
+        return END_OF_TIME
+    paid = [
+        other.invoice.paid_at
+        for other in of_plan
+        if other.invoice.paid_at is not None
+        and other.invoice.id != cycle.invoice.id
+        and other.period.start < cycle.period.start <= other.period.end + PAID_UP_TO_AT_MOST
+    ]
+    return min(paid, default=END_OF_TIME)
 
 
 def _end_of_terms(cycle: Cycle, terms: timedelta | UntilDue, counted_from: datetime) -> datetime:
@@ -121,38 +144,19 @@ def _end_of_terms(cycle: Cycle, terms: timedelta | UntilDue, counted_from: datet
             return cycle.invoice.due_date or counted_from
 
 
-def _paid_before(cycle: Cycle, cycles: list[Cycle]) -> datetime | None:
-    """Since when the customer had paid this plan up to at most a day before the cycle's start; None if never."""
-    paid = [
-        other.invoice.paid_at
-        for other in cycles
-        if other.plan.name == cycle.plan.name
-        and other.invoice.paid_at is not None
-        and other.invoice.id != cycle.invoice.id
-        and other.period.start < cycle.period.start <= other.period.end + PAID_UP_TO_AT_MOST
-    ]
-    return min(paid, default=None)
-
-
 def _unpaid_terms(
-    cycle: Cycle,
-    cycles: list[Cycle],
-    of_item: list[tuple[InvoiceHistory, BilledLine]],
-    own_terms: Mapping[tuple[str, str], tuple[Period, ...]],
+    cycle: Cycle, same: list[Billing], own_terms: Mapping[tuple[str, str], tuple[Period, ...]]
 ) -> tuple[Period, ...]:
-    """R2: a line's own terms, but not while an older invoice for the same is owed and past its own."""
+    """R2: a line's own terms, but not while an older invoice for the *same* is owed and past its own terms."""
     own = own_terms[cycle.invoice.id, cycle.line.id]
     if not own:
         return ()
-    older: dict[str, tuple[InvoiceHistory, list[BilledLine]]] = {}
-    same = of_item
-    if cycle.line.subscription_item is None:
-        same = [(other.invoice, other.line) for other in cycles if other.plan.name == cycle.plan.name]
+    terms_end: dict[str, datetime] = {}
+    older: dict[str, InvoiceHistory] = {}
     for invoice, line in same:
         if invoice.id != cycle.invoice.id and line.period.start < cycle.period.start:
-            older.setdefault(invoice.id, (invoice, []))[1].append(line)
-    overdue = []
-    for invoice, lines in older.values():
-        ends = [period.end for line in lines for period in own_terms.get((invoice.id, line.id), ())]
-        overdue.append(Period(max([invoice.finalized_at, *ends]), invoice.owed_for.end))
+            ends = [period.end for period in own_terms.get((invoice.id, line.id), ())]
+            older[invoice.id] = invoice
+            terms_end[invoice.id] = max([invoice.finalized_at, terms_end.get(invoice.id, invoice.finalized_at), *ends])
+    overdue = [Period(terms_end[name], invoice.owed_for.end) for name, invoice in older.items()]
     return tuple(left for period in own for left in period.without(overdue))

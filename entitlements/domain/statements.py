@@ -17,8 +17,12 @@ def first_stated(said: Iterable[tuple[datetime, Value]]) -> Value | None:
     Of what may change later, the value of the snapshot with the smallest `created`; within one second the value with
     the smallest canonical JSON (contract, section 5).
     """
-    ranked = [(stated_at, canonical_json(_comparable(value)), value) for stated_at, value in said]
-    return min(ranked, key=lambda each: each[:2])[2] if ranked else None
+    all_said = list(said)
+    if not all_said:
+        return None
+    first = min(stated_at for stated_at, _ in all_said)
+    at_first = [value for stated_at, value in all_said if stated_at == first]
+    return at_first[0] if len(at_first) == 1 else min(at_first, key=_canonical)
 
 
 def first_known(said: Iterable[tuple[datetime, Value]]) -> Value | None:
@@ -26,11 +30,11 @@ def first_known(said: Iterable[tuple[datetime, Value]]) -> Value | None:
     return first_stated((stated_at, value) for stated_at, value in said if value is not None)
 
 
-def _comparable(value: str | int | bool | datetime | Decimal | None) -> str | int | bool | None:
+def _canonical(value: str | int | bool | datetime | Decimal | None) -> str:
     match value:
         case datetime():
-            return int(value.timestamp())
+            return canonical_json(int(value.timestamp()))
         case Decimal():
-            return str(value)
+            return canonical_json(str(value))
         case _:
-            return value
+            return canonical_json(value)

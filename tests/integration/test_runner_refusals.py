@@ -34,11 +34,7 @@ def test_another_topic_of_the_same_name_is_refused(yard: Yard) -> None:
 
 
 def test_a_topic_made_anew_while_the_consumer_was_not_looking_stops_it(yard: Yard) -> None:
-    """
-    kafka-python goes on by name, at an offset that means something else; the runner sees the other id and stops.
-
-    At once where a fetch was under way, else when the metadata are next refreshed.
-    """
+    """kafka-python goes on by name, at an offset that means something else; the runner sees the other id and stops."""
     yard.make_topic()
     yard.put([message("a")])
 
@@ -56,6 +52,7 @@ def test_a_topic_made_anew_while_the_consumer_was_not_looking_stops_it(yard: Yar
         yard.make_topic()
         yard.put([message("b"), message("b")])
         process.send_signal(signal.SIGCONT)
+        # At once where a fetch was under way, else when the metadata are next refreshed.
         wait_until(is_over, "it stops", patience=METADATA_AGE_MS / 1000 + PATIENCE_S)
         assert process.stderr is not None
         said = process.stderr.read()
