@@ -17,6 +17,7 @@ import click
 from rich.console import Console
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from consumers.failures import AnotherLog, OffsetOutOfRange, TooManyDeadLetters
 from entitlements import ledger, store
 from entitlements.api import answers
 from entitlements.domain.access import Scope, apis_of, decide, standing
@@ -229,6 +230,9 @@ def main() -> None:
         sys.exit(2)
     except (StackUnavailable, StackBusy, ServerFailed, LogUnavailable, NotReady, StoryFailed, NoAnswer) as error:
         click.echo(f"entitle: {error}", err=True)
+        sys.exit(1)
+    except (AnotherLog, OffsetOutOfRange, TooManyDeadLetters) as error:
+        click.echo(f"entitle: the consumer has stopped: {error}", err=True)
         sys.exit(1)
     except (OperationalError, ProgrammingError) as error:
         hint = " (has `entitle migrate` been run?)" if isinstance(error, ProgrammingError) else ""

@@ -26,6 +26,7 @@ def engine(url: str, schema: str, *, connections: int = 5, statement_timeout_s: 
         max_overflow=0,
         pool_timeout=5,
         pool_pre_ping=True,
+        hide_parameters=True,  # they are payload, and an error's text is logged
         connect_args={
             "options": options,
             "connect_timeout": 5,

@@ -56,12 +56,13 @@ def ingest(environment: Environment) -> None:
 def consume(environment: Environment, name: str) -> None:
     """Be a member of the consumer group *name* until told to stop."""
     schema, source = settings.schema(environment), settings.kafka(environment)
+    limit = settings.dead_letters_in_a_row(environment)
     database = engine(settings.database_url(environment), schema, connections=2)
     log_to_stderr()
     stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
-    run([group(name)], source, database, schema, stop=stop)
+    run([group(name)], source, database, schema, stop=stop, dead_letters_in_a_row=limit)
 
 
 def query(environment: Environment) -> None:
@@ -91,11 +92,11 @@ def query(environment: Environment) -> None:
 
 
 def log_to_stderr() -> None:
-    """One line a record, in UTC. kafka-python's warnings repeat what our own lines say once, so only its errors."""
+    """One line a record, in UTC. kafka-python repeats at each attempt what our own lines say once: it is not heard."""
     logging.Formatter.converter = time.gmtime
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
     )
-    logging.getLogger("kafka").setLevel(logging.ERROR)
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)

@@ -20,6 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from consumers.log import Source
+from consumers.runner import DEAD_LETTERS_IN_A_ROW
 from entitlements.api.tokens import Token, parse_tokens
 from entitlements.domain.catalog import Catalog
 from entitlements.domain.catalog import Integration as CatalogIntegration
@@ -124,6 +125,11 @@ def log_topics(environment: Environment) -> tuple[Topic, ...]:
         replication_factor=_count(environment, "ENTITLE_REPLICATION_FACTOR", 1),
         min_insync_replicas=_count(environment, "ENTITLE_MIN_INSYNC_REPLICAS", 1),
     )
+
+
+def dead_letters_in_a_row(environment: Environment) -> int:
+    """`ENTITLE_DEAD_LETTERS_IN_A_ROW`: how many a consumer sets aside in a partition before it stops."""
+    return _count(environment, "ENTITLE_DEAD_LETTERS_IN_A_ROW", DEAD_LETTERS_IN_A_ROW)
 
 
 def catalog_path(environment: Environment) -> Path:
