@@ -28,7 +28,7 @@ def row(
         **_shown_by(message),
         "outcome": str(outcome),
         "facts": list(digests),
-        "record_timestamp": _moment(record.timestamp / 1000 if record.timestamp >= 0 else None),
+        "appended_at": _moment(record.timestamp / 1000 if record.timestamp >= 0 else None),
     }
 
 
@@ -49,7 +49,7 @@ def dead_letter(position: Position, record: Record, error: Exception) -> dict[st
         "key": record.key,
         "value": record.value,
         "headers": headers,
-        "record_timestamp": _moment(record.timestamp / 1000 if record.timestamp >= 0 else None),
+        "appended_at": _moment(record.timestamp / 1000 if record.timestamp >= 0 else None),
     }
 
 

@@ -108,7 +108,7 @@ dead_letters = Table(
     Column(
         "headers", JSONB, nullable=False, comment="[[name, base64 of the value or null], ...], in the record's order"
     ),
-    Column("record_timestamp", DateTime(timezone=True)),
+    Column("appended_at", DateTime(timezone=True)),
     _recorded_at(),
     PrimaryKeyConstraint("id"),
     UniqueConstraint(
@@ -140,7 +140,7 @@ provenance = Table(
     Column("customer", Text),
     Column("outcome", Text, nullable=False),
     Column("facts", ARRAY(LargeBinary), nullable=False, comment="digests of the facts that this record states"),
-    Column("record_timestamp", DateTime(timezone=True)),
+    Column("appended_at", DateTime(timezone=True)),
     _recorded_at(),
     PrimaryKeyConstraint(
         "consumer_group", "topic", "partition", "offset", comment="a record has one outcome in each group that reads it"

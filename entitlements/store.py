@@ -126,16 +126,19 @@ def _values(kind: type[Fact], row: Row[Any]) -> dict[str, Any]:
 
 
 def catalog_revisions_in(connection: Connection) -> tuple[CatalogRevision, ...]:
+    """The catalog revisions that count, by number."""
+    rows = connection.execute(select(catalog_revisions))
+    return one_of_each_number(CatalogRevision(**_values(CatalogRevision, row)) for row in rows)
+
+
+def one_of_each_number(revisions: Iterable[CatalogRevision]) -> tuple[CatalogRevision, ...]:
     """
-    The catalog revisions, by number. Should two operators ever have published different catalogs under one number at
-    the same time, the one of the smaller digest counts, whichever came first.
+    The revisions that count, by number: should two operators have published under one number at the same time, the one
+    of the smaller digest, whichever came first.
     """
-    rows = connection.execute(
-        select(catalog_revisions).order_by(catalog_revisions.c.number, catalog_revisions.c.digest)
-    )
     found: dict[int, CatalogRevision] = {}
-    for row in rows:
-        found.setdefault(row.number, CatalogRevision(**_values(CatalogRevision, row)))
+    for revision in sorted(revisions, key=lambda each: (each.number, each.digest)):
+        found.setdefault(revision.number, revision)
     return tuple(found.values())
 
 

@@ -17,7 +17,7 @@ from typing import Protocol
 import uvicorn
 
 from ingest.answers import Answer, App, Header, Receive, Scope, Send, ignored, problem, published, respond, retry_after
-from ingest.delivery import Ignore, Integration, NotAnEvent, ThinEventNotFetched, decide
+from ingest.delivery import Ignore, Integration, NotAnEvent, Publish, ThinEventNotFetched, decide
 from ingest.publisher import Overloaded, Published, PublishFailed
 from ingest.signature import SignatureRejected, verify
 from schemas.codec import Headers
@@ -31,7 +31,10 @@ BODY_SECONDS = 10.0
 """Longest wait for a body to arrive whole."""
 
 MAX_IN_PROGRESS = 1_000
-"""Deliveries being received or waiting for Kafka; each may hold a body of up to `MAX_BODY_BYTES`."""
+"""Deliveries being received or waiting for Kafka."""
+
+MAX_RECEIVING_BYTES = 64 * 1024 * 1024
+"""Held of all bodies that are not whole yet: anybody can send them, for a signature is over a whole body."""
 
 SHUTDOWN_SECONDS = 20
 """After SIGTERM: more than a slow body and a slow confirmation take together."""
@@ -59,9 +62,12 @@ def ingest_app(integrations: Mapping[str, Integration], publisher: Publisher, cl
     return _Ingest(integrations, publisher, clock)
 
 
-def server(app: App, *, host: str, port: int) -> uvicorn.Server:
+def server(app: App, *, host: str = "127.0.0.1", port: int = 0) -> uvicorn.Server:
     """
-    The HTTP server of *app*: `.run()` it, or await `.serve()` in a loop of one's own.
+    The HTTP server of *app*: `.run(sockets=[...])` it, or await `.serve(sockets=[...])` in a loop of one's own.
+
+    The sockets are bound; it listens on them and closes them. Without any it binds *host* and *port*, and exits with 3
+    where it can't.
 
     SIGTERM and SIGINT, or `should_exit`, stop it: it listens no more, finishes what has begun within
     `SHUTDOWN_SECONDS`, and ends the lifespan, which closes the publisher. Then the signal is raised again.
@@ -95,7 +101,7 @@ class _Refused(Exception):
 
 
 class _Ingest:
-    __slots__ = ("_clock", "_in_progress", "_integrations", "_publisher")
+    __slots__ = ("_clock", "_in_progress", "_integrations", "_publisher", "_receiving_bytes")
 
     def __init__(
         self, integrations: Mapping[str, Integration], publisher: Publisher, clock: Callable[[], float]
@@ -104,14 +110,15 @@ class _Ingest:
         self._publisher = publisher
         self._clock = clock
         self._in_progress = 0
+        self._receiving_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
         path: str = scope["path"]
-        if path.startswith(WEBHOOKS) and (integration := self._integrations.get(path[len(WEBHOOKS) :])):
-            answer = await self._deliver(scope, receive, integration)
+        if path.startswith(WEBHOOKS):
+            answer = await self._deliver(scope, receive, path[len(WEBHOOKS) :])
         else:
             answer = self._health(scope["method"], path)
         await respond(answer, receive, send)
@@ -126,7 +133,7 @@ class _Ingest:
 
     def _health(self, method: str, path: str) -> Answer:
         if path not in ("/livez", "/readyz"):
-            return problem(HTTPStatus.NOT_FOUND, "There is no such integration or page.", body_was_read=False)
+            return problem(HTTPStatus.NOT_FOUND, "There is no such page.", body_was_read=False)
         if method not in ("GET", "HEAD"):
             allow = (b"allow", b"GET, HEAD")
             return problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} is read with GET.", allow, body_was_read=False)
@@ -134,33 +141,27 @@ class _Ingest:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Kafka is away, or lacks the topic.", retry_after(1))
         return Answer(status=200, body={"status": "ok"}, outcome="ok")
 
-    async def _deliver(self, scope: Scope, receive: Receive, integration: Integration) -> Answer:
+    async def _deliver(self, scope: Scope, receive: Receive, name: str) -> Answer:
         """Take one delivery, and log one line about it: never what it says, nor how it was signed."""
         began = self._clock()
         self._in_progress += 1
         try:
-            answer = await self._take(scope, receive, integration)
+            answer = await self._take(scope, receive, name)
         finally:
             self._in_progress -= 1
         event_id, event_type = ("-", "-") if (of := answer.decision) is None else (of.event_id, of.event_type)
         milliseconds = (self._clock() - began) * 1000
         log.info(
             "integration=%s event=%s type=%s ms=%.1f %s",
-            integration.name, event_id, event_type, milliseconds, answer.outcome,
+            name if name in self._integrations else "-", event_id, event_type, milliseconds, answer.outcome,
         )  # fmt: skip
         return answer
 
-    async def _take(self, scope: Scope, receive: Receive, integration: Integration) -> Answer:
+    async def _take(self, scope: Scope, receive: Receive, name: str) -> Answer:
         """The contract's table, in its order."""
         decision = None
         try:
-            headers = dict(scope["headers"])
-            _check_form(scope["method"], headers)
-            if self._in_progress > MAX_IN_PROGRESS:
-                raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Too many deliveries are in progress.", retry_after(1))
-            body = await _whole_body(receive)
-            verify(body, headers.get(b"stripe-signature"), integration.signing_secrets)
-            decision = decide(body, integration, _traceparent(headers.get(b"traceparent")))
+            decision = await self._decision(scope, receive, name)
             if isinstance(decision, Ignore):
                 return ignored(decision)
             at = await self._publisher.publish(key=decision.key, value=decision.value, headers=decision.headers)
@@ -178,6 +179,44 @@ class _Ingest:
             detail = f"{error}. Deliver it again."
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after(1), decision=decision)
 
+    async def _decision(self, scope: Scope, receive: Receive, name: str) -> Publish | Ignore:
+        """What to do with a delivery, by all that it says; its body is held no longer than this takes."""
+        if (integration := self._integrations.get(name)) is None:
+            advice = "Compare the endpoint's URL in Stripe with the catalog's integrations."
+            raise _Refused(HTTPStatus.NOT_FOUND, f"There is no integration {name[:100]!a}. {advice}")
+        headers = dict(scope["headers"])
+        _check_form(scope["method"], headers)
+        if self._in_progress > MAX_IN_PROGRESS:
+            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Too many deliveries are in progress.", retry_after(1))
+        body = await self._whole_body(receive)
+        verify(body, headers.get(b"stripe-signature"), integration.signing_secrets)
+        return decide(body, integration, _traceparent(headers.get(b"traceparent")))
+
+    async def _whole_body(self, receive: Receive) -> bytes:
+        body = bytearray()  # not a list of chunks, which is many times its bytes where they come one by one
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":  # nobody is left to read this
+                        detail = "The client went away before the body was whole."
+                        raise _Refused(HTTPStatus.BAD_REQUEST, detail, body_was_read=True)
+                    body += message["body"]
+                    self._receiving_bytes += len(message["body"])
+                    is_whole = not message["more_body"]
+                    if len(body) > MAX_BODY_BYTES:
+                        raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE, body_was_read=is_whole)
+                    if is_whole:
+                        return bytes(body)
+                    if self._receiving_bytes > MAX_RECEIVING_BYTES:
+                        detail = "Too much is being received."
+                        raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after(1))
+        except TimeoutError:
+            detail = f"The body was not whole within {BODY_SECONDS:.0f} seconds."
+            raise _Refused(HTTPStatus.REQUEST_TIMEOUT, detail) from None
+        finally:
+            self._receiving_bytes -= len(body)
+
 
 def _check_form(method: str, headers: Mapping[bytes, bytes]) -> None:
     """Refuse what can be refused without reading the body."""
@@ -188,28 +227,6 @@ def _check_form(method: str, headers: Mapping[bytes, bytes]) -> None:
         raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The Content-Type of a webhook is application/json.")
     if int(headers.get(b"content-length", 0)) > MAX_BODY_BYTES:
         raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
-
-
-async def _whole_body(receive: Receive) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":  # nobody is left to read this
-                    detail = "The client went away before the body was whole."
-                    raise _Refused(HTTPStatus.BAD_REQUEST, detail, body_was_read=True)
-                chunks.append(message["body"])
-                size += len(message["body"])
-                is_whole = not message["more_body"]
-                if size > MAX_BODY_BYTES:
-                    raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE, body_was_read=is_whole)
-                if is_whole:
-                    return b"".join(chunks)
-    except TimeoutError:
-        detail = f"The body was not whole within {BODY_SECONDS:.0f} seconds."
-        raise _Refused(HTTPStatus.REQUEST_TIMEOUT, detail) from None
 
 
 def _traceparent(given: bytes | None) -> str:

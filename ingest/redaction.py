@@ -31,17 +31,21 @@ PERSONAL = frozenset({
     # where they were
     "ip", "ip_address", "client_ip", "customer_purchase_ip", "user_agent",
     # free text
-    "comment", "custom_fields", "evidence", "footer", "fraud_details", "memo",
+    "calculated_statement_descriptor", "comment", "custom_fields", "description", "evidence", "footer", "fraud_details",
+    "memo", "statement_description", "statement_descriptor", "statement_descriptor_kana", "statement_descriptor_kanji",
+    "statement_descriptor_prefix", "statement_descriptor_prefix_kana", "statement_descriptor_prefix_kanji",
+    "statement_descriptor_suffix", "statement_descriptor_suffix_kana", "statement_descriptor_suffix_kanji",
     # links and secrets
     "client_secret", "confirmation_secret", "secret", "invoice_pdf", "pdf", "receipt_url", "next_action",
     "hosted_instructions_url", "hosted_verification_url", "hosted_voucher_url",
 })
 # fmt: on
 """
-Keys that are removed at any depth, with all that is under them; the only list.
+Keys that are removed at any depth, in metadata too, with all that is under them; the only list.
 
-Free text that people fill in goes too (`custom_fields`, `footer`, `memo`, `comment`, a dispute's `evidence`), and so do
-links that open a document without a login. `hosted_invoice_url` stays: it is where a denied customer can pay.
+Free text that people fill in goes, and so do links that open a document without a login. A line's `description` goes
+with the others: Stripe writes it for a subscription, but for an invoice item somebody typed it, and nothing reads it.
+`hosted_invoice_url` stays: it is where a denied customer can pay.
 """
 
 ABOUT_PEOPLE = frozenset({"bank_account", "card", "customer", "payment_method", "person", "source", "tax_id"})
@@ -50,7 +54,10 @@ ABOUT_PEOPLE = frozenset({"bank_account", "card", "customer", "payment_method", 
 KEPT_OF_PEOPLE = frozenset(
     {"id", "object", "created", "currency", "customer", "deleted", "livemode", "metadata", "type"}
 )
-"""All that stays of those objects: a customer's free `description` is a name as often as not."""
+"""All that stays of those objects."""
+
+PLAN_OF_METADATA = "entitlement_plan"
+"""The one member of metadata that access is decided from (contract, section 5); plans may have any name."""
 
 _NO_PART = r"\s@<>()\[\],;:\"'=?&/"
 E_MAIL = re.compile(rf"(?<![^{_NO_PART}])[^{_NO_PART}]++@[^{_NO_PART}.]++(?:\.[^{_NO_PART}.]++)+")
@@ -61,9 +68,11 @@ REMOVED_E_MAIL = "[e-mail removed]"
 
 def redacted(event: Mapping[str, Any]) -> dict[str, Any]:
     """
-    A copy of *event* without personal data; ids, amounts, periods, metadata and lines are as Stripe sent them.
+    A copy of *event* without personal data; ids, amounts and periods are as Stripe sent them.
 
-    E-mail addresses are also replaced where they stand in other text or in a metadata key. *event* is not changed.
+    E-mail addresses are also replaced where they stand in other text or in a metadata key. Metadata is anybody's: it
+    loses the listed keys and e-mail addresses as all else does, but a text under `PLAN_OF_METADATA` stays as it is.
+    *event* is not changed.
     """
     about = event.get("object")
     kept = KEPT_OF_PEOPLE if type(about) is str and about in ABOUT_PEOPLE else None
@@ -77,9 +86,20 @@ def redacted(event: Mapping[str, Any]) -> dict[str, Any]:
             if "@" in value:
                 value = E_MAIL.sub(REMOVED_E_MAIL, value)
         elif kind is dict or kind is list:
-            value = _clean(value)
+            value = _clean(value) if key != "metadata" else _clean_metadata(value)
         copy[key if "@" not in key else E_MAIL.sub(REMOVED_E_MAIL, key)] = value
     return copy
+
+
+def _clean_metadata(value: Any) -> Any:
+    """The keys are the merchant's own: one that is called `object` does not make a person or a card of them."""
+    if type(value) is not dict:
+        return _clean(value)
+    return {
+        E_MAIL.sub(REMOVED_E_MAIL, key): member if key == PLAN_OF_METADATA and type(member) is str else _clean(member)
+        for key, member in value.items()
+        if key not in PERSONAL
+    }
 
 
 def _clean(value: Any) -> Any:

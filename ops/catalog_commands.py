@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import getpass
+import json
+import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from ops import catalog_file, settings
+from ops.catalog_file import CatalogMistakes
 from ops.operator_log import publish_catalog
 from ops.settings import Environment
 
@@ -37,14 +41,22 @@ def catalog() -> None:
 
 @catalog.command("validate")
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
-def catalog_validate(path: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help='{"mistakes": [{"line": 12, "text": "…"}]}')
+def catalog_validate(path: Path, as_json: bool) -> None:
     """
-    Name every mistake in a catalog, each with its line.
+    Name every mistake in a catalog, each with its line; exit 2 if there are any.
 
     Example: entitle catalog validate catalog.yaml
     """
-    loaded = catalog_file.load(path).catalog
-    click.echo(f"{path}: no mistakes; plans: {', '.join(sorted(loaded.plans))}")
+    try:
+        loaded = catalog_file.load(path).catalog
+    except CatalogMistakes as error:
+        if not as_json:
+            raise
+        click.echo(json.dumps({"mistakes": [{"line": line, "text": text} for line, text in error.mistakes]}))
+        sys.exit(2)
+    plans = ", ".join(sorted(loaded.plans))
+    click.echo(json.dumps({"mistakes": []}) if as_json else f"{path}: no mistakes; plans: {plans}")
 
 
 @catalog.command("apply")
@@ -59,9 +71,17 @@ def catalog_apply(path: Path, in_force_from: datetime | None) -> None:
     source = settings.kafka(Environment())
     document = catalog_file.load(path).document
     now = datetime.now(UTC)
-    published = publish_catalog(source, document, applied_by=getpass.getuser(), in_force_from=in_force_from, at=now)
+    published = publish_catalog(source, document, applied_by=_who(), in_force_from=in_force_from, at=now)
     if published is None:
         click.echo(f"{path} is the newest revision already; nothing was published")
         return
     since = published.in_force_from or "the beginning of time"
     click.echo(f"{path} is revision {published.number}, in force from {since}")
+
+
+def _who() -> str:
+    """Who applies it, for the record: the user's name or, in a container that has none, the number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

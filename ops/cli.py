@@ -6,32 +6,31 @@ Exit codes: 0 done; 1 it could not be done, or the answer is no; 2 a setting, an
 
 from __future__ import annotations
 
-import json
+import contextlib
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from rich.console import Console
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 
 from consumers.failures import AnotherLog, OffsetOutOfRange, TooManyDeadLetters
-from entitlements import ledger, store
-from entitlements.api import answers
-from entitlements.domain.access import Scope, apis_of, decide, standing
+from entitlements.api.snapshots import NOT_MIGRATED
 from ops import processes, settings
 from ops.asking import NoAnswer
-from ops.catalog_commands import Moment, catalog
+from ops.catalog_commands import catalog
 from ops.catalog_file import CatalogMistakes
 from ops.database import engine
 from ops.database import migrate as migrate_database
 from ops.demo import INTEGRATION, StoryFailed, Telling
+from ops.inspect_commands import check, progress
 from ops.operator_log import LogUnavailable, make_topics
 from ops.settings import BadSetting, Environment
 from ops.stack import ServerFailed, StackBusy, StackUnavailable
-from ops.supervisor import Program, Supervisor, stopping_on_signals
+from ops.supervisor import Program, Supervisor, interrupted_once
 from ops.up import NotReady, describe, pipeline, wait_until_ready
 from schemas.topics import CONSUMER_GROUPS
 
@@ -67,14 +66,16 @@ def consume(groups: tuple[str, ...]) -> None:
         processes.consume(environment, groups[0])
         return
     programs = [
-        Program(name=name, command=[sys.executable, "-m", "ops", "consume", name], environment=environment.variables)
+        Program(
+            name=name, command=[sys.executable, "-P", "-m", "ops", "consume", name], environment=environment.variables
+        )
         for name in dict.fromkeys(groups)
     ]
     supervisor = Supervisor(programs, _say)
-    with stopping_on_signals() as stopped:
+    with contextlib.suppress(KeyboardInterrupt), interrupted_once():
         try:
             supervisor.start()
-            supervisor.run(until=stopped)
+            supervisor.run(until=lambda: False)
         finally:
             supervisor.stop()
 
@@ -115,12 +116,11 @@ def up() -> None:
 
     Example: ENTITLE_CATALOG=catalog.yaml entitle up
     """
-    with stopping_on_signals() as stopped, pipeline(Environment(), HERE, _say) as running:
-        wait_until_ready(running, stopped)
-        if not stopped():
-            click.echo(describe(running))
-        running.supervisor.run(until=stopped)
-        _say("stopping")
+    with contextlib.suppress(KeyboardInterrupt), interrupted_once(), pipeline(Environment(), HERE, _say) as running:
+        wait_until_ready(running)
+        click.echo(describe(running))
+        running.supervisor.run(until=lambda: False)
+    _say("stopped")
 
 
 @entitle.command()
@@ -139,16 +139,14 @@ def demo() -> None:
     console = Console(width=max(100, Console().width))
     with (
         tempfile.TemporaryDirectory(prefix="entitle-demo-", ignore_cleanup_errors=True) as folder,
-        stopping_on_signals() as stopped,
+        interrupted_once(),
         pipeline(given.with_values(addresses), Path(folder), _say) as running,
     ):
-        wait_until_ready(running, stopped)
+        wait_until_ready(running)
         if INTEGRATION not in running.secrets:
             raise BadSetting(f"ENTITLE_CATALOG: the story needs an integration {INTEGRATION}; unset it for the example")
 
         def pause() -> None:
-            if stopped():
-                raise StoryFailed("it was interrupted")
             running.supervisor.look_after()
             time.sleep(LOOK_S)
 
@@ -157,87 +155,41 @@ def demo() -> None:
     sys.exit(1 if wrong else 0)
 
 
-@entitle.command()
-@click.option("--customer", required=True, help="Stripe's customer, cus_…")
-@click.option("--api", required=True, help="The API, as the catalog names it.")
-@click.option("--integration", help="The integration; needed where the catalog has several.")
-@click.option("--at", type=Moment(), help="The moment asked about; default now.")
-@click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
-def check(customer: str, api: str, integration: str | None, at: datetime | None, as_json: bool) -> None:
-    """
-    Say whether a customer may call an API, as a gateway would be told; exit 1 if not.
-
-    Example: entitle check --customer cus_123 --api orders --at 2026-02-01T00:00:00Z
-    """
-    environment = Environment()
-    database = engine(settings.database_url(environment), settings.schema(environment))
-    now = datetime.now(UTC)
-    with database.connect() as connection:
-        revisions = store.as_revisions(store.catalog_revisions_in(connection))
-        current = revisions.in_force_at(now)
-        if current is None:
-            raise BadSetting("no catalog has been applied yet: entitle catalog apply FILE")
-        names = sorted(current.catalog.integrations)
-        if integration is None and len(names) > 1:
-            raise BadSetting(f"the catalog has several integrations: add --integration, one of {', '.join(names)}")
-        scope = Scope(integration=integration or names[0])
-        facts = store.facts_of(connection, integration=scope.integration, customer=customer)
-    known = standing(facts, scope, revisions)
-    decision = decide(known, api, at or now, known_apis=apis_of(known, scope, revisions, now))
-    if as_json:
-        click.echo(json.dumps(answers.evaluation(decision)))
-    else:
-        until = f" until {decision.until:%Y-%m-%dT%H:%M:%SZ}" if decision.until else ""
-        invoice = f", invoice {decision.invoice}" if decision.invoice else ""
-        click.echo(f"{'allow' if decision.allowed else 'deny'}: {decision.reason}{until}{invoice}")
-    sys.exit(0 if decision.allowed else 1)
-
-
-@entitle.command()
-@click.option("--json", "as_json", is_flag=True, help="As GET /v1/progress gives it.")
-def progress(as_json: bool) -> None:
-    """
-    Say how far each consumer group is: the next offset of every partition it reads.
-
-    Example: entitle progress --json
-    """
-    environment = Environment()
-    database = engine(settings.database_url(environment), settings.schema(environment))
-    with database.connect() as connection:
-        rows = ledger.positions(connection)
-    groups = {
-        name: {f"{row.topic}-{row.partition}": row.next_offset for row in rows if row.group == name}
-        for name in CONSUMER_GROUPS
-    }
-    if as_json:
-        click.echo(json.dumps({"groups": groups}))
-        return
-    for name, places in groups.items():
-        click.echo(name if places else f"{name}: has not begun")
-        for place, offset in sorted(places.items()):
-            click.echo(f"  {place:40} {offset:>12,}")
-
-
+entitle.add_command(check)
+entitle.add_command(progress)
 entitle.add_command(catalog)
 
 
 def main() -> None:
     """Run `entitle`, and turn what a person can cure into one line on stderr."""
     try:
-        entitle(prog_name="entitle")
-    except (BadSetting, CatalogMistakes) as error:
-        click.echo(f"entitle: {error}" if isinstance(error, BadSetting) else str(error), err=True)
+        entitle(prog_name="entitle", standalone_mode=False)
+    except click.exceptions.Exit as ending:
+        sys.exit(ending.exit_code)
+    except click.ClickException as error:
+        error.show()
         sys.exit(2)
-    except (StackUnavailable, StackBusy, ServerFailed, LogUnavailable, NotReady, StoryFailed, NoAnswer) as error:
-        click.echo(f"entitle: {error}", err=True)
-        sys.exit(1)
+    except (click.Abort, KeyboardInterrupt):
+        _end("interrupted", 130)
+    except CatalogMistakes as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    except BadSetting as error:
+        _end(str(error), 2)
     except (AnotherLog, OffsetOutOfRange, TooManyDeadLetters) as error:
-        click.echo(f"entitle: the consumer has stopped: {error}", err=True)
-        sys.exit(1)
-    except (OperationalError, ProgrammingError) as error:
-        hint = " (has `entitle migrate` been run?)" if isinstance(error, ProgrammingError) else ""
-        click.echo(f"entitle: the database said: {str(error.orig).strip().splitlines()[0]}{hint}", err=True)
-        sys.exit(1)
+        _end(f"the consumer has stopped: {error}", 1)
+    except (StackUnavailable, StackBusy, ServerFailed, LogUnavailable, NotReady, StoryFailed, NoAnswer) as error:
+        _end(str(error), 1)
+    except DBAPIError as error:
+        hint = "; run `entitle migrate`" if getattr(error.orig, "pgcode", None) in NOT_MIGRATED else ""
+        _end(f"the database said: {str(error.orig).strip().splitlines()[0]}{hint}", 1)
+    except OSError as error:
+        _end(f"{error.filename or 'the operating system'}: {error.strerror or error}", 1)
+
+
+def _end(line: str, code: int) -> NoReturn:
+    click.echo(f"entitle: {line}", err=True)
+    sys.exit(code)
 
 
 def _say(line: str) -> None:

@@ -47,7 +47,8 @@ def migrate(on: Engine, schema: str) -> None:
             connection.execute(CreateSchema(schema, if_not_exists=True))
             connection.commit()
             configuration = Config()
-            configuration.set_main_option("script_location", str(files("entitlements") / "migrations"))
+            where = str(files("entitlements") / "migrations")
+            configuration.set_main_option("script_location", where.replace("%", "%%"))
             configuration.attributes |= {"connection": connection, "schema": schema}
             command.upgrade(configuration, "head")
             connection.commit()

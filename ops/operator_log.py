@@ -17,8 +17,10 @@ from kafka.admin import ConfigResource
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.structs import TopicPartition
 
+from consumers import grants
 from consumers.log import Source, connected
-from entitlements.domain.facts import canonical_json
+from entitlements.domain.facts import CatalogRevision, canonical_json
+from entitlements.store import one_of_each_number
 from schemas.codec import CatalogApplied, InvalidMessage, decode, encode_catalog
 from schemas.topics import MAX_MESSAGE_BYTES, OPERATOR_COMMANDS, Topic
 
@@ -66,10 +68,10 @@ def _compare(admin: KafkaAdminClient, topic: Topic, partitions: int, say: Callab
             say(f"topic {topic.name} has {name}={actual}, the settings say {wanted}; it is left as it is")
 
 
-def published_revisions(source: Source) -> tuple[CatalogApplied, ...]:
-    """Every catalog revision on the operators' topic, in its order. What can't be read there is passed over."""
+def published_revisions(source: Source) -> tuple[CatalogRevision, ...]:
+    """The catalog revisions on the operators' topic that count, by number. What can't be read there is passed over."""
     partition = TopicPartition(OPERATOR_COMMANDS, 0)
-    found: list[CatalogApplied] = []
+    found: list[CatalogRevision] = []
     with _talking(source, "read the operators' topic"), contextlib.closing(_consumer(source)) as consumer:
         consumer.assign([partition])
         consumer.seek_to_beginning(partition)
@@ -80,10 +82,9 @@ def published_revisions(source: Source) -> tuple[CatalogApplied, ...]:
                 raise LogUnavailable(f"Kafka gave no end of {OPERATOR_COMMANDS} within {READ_SECONDS} s")
             for record in consumer.poll(timeout_ms=500).get(partition, ()):
                 with contextlib.suppress(InvalidMessage):
-                    message = decode(record.topic, record.value, record.headers)
-                    if isinstance(message, CatalogApplied):
-                        found.append(message)
-    return tuple(found)
+                    facts = grants.decide(decode(record.topic, record.value, record.headers))
+                    found += [fact for fact in facts if isinstance(fact, CatalogRevision)]
+    return one_of_each_number(found)
 
 
 def publish_catalog(
@@ -98,9 +99,8 @@ def publish_catalog(
     Publish a catalog as the next revision, in force from *in_force_from*, or from *at* where that is None; the first
     holds from the beginning of time. Returns None, and publishes nothing, if it does not differ from the newest.
     """
-    there = published_revisions(source)
-    newest = max(there, key=lambda revision: revision.number, default=None)
-    if newest is not None and canonical_json(newest.document) == canonical_json(document) and in_force_from is None:
+    newest = max(published_revisions(source), key=lambda revision: revision.number, default=None)
+    if newest is not None and newest.document == canonical_json(document) and in_force_from is None:
         return None
     revision = CatalogApplied(
         number=1 if newest is None else newest.number + 1,
@@ -108,6 +108,12 @@ def publish_catalog(
         applied_by=applied_by,
         document=document,
     )
+    publish(source, revision, at=at)
+    return revision
+
+
+def publish(source: Source, revision: CatalogApplied, *, at: datetime) -> None:
+    """Put a revision on the operators' topic, and return once the brokers have it."""
     key, value, headers = encode_catalog(revision, at=at)
     with _talking(source, "publish the catalog"):
         producer = connected(
@@ -121,7 +127,6 @@ def publish_catalog(
         )
         with contextlib.closing(producer):
             producer.send(OPERATOR_COMMANDS, key=key, value=value, headers=headers).get(timeout=ANSWER_SECONDS)
-    return revision
 
 
 @contextlib.contextmanager

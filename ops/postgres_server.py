@@ -120,6 +120,9 @@ def _postgres(programs: Path, data: Path, port: int) -> list[str]:
         "timezone": "UTC",
         "log_timezone": "UTC",
         "max_connections": "200",
+        # What fails is logged by our own processes; here its text would hold whole rows, hosted pages included.
+        "log_min_error_statement": "panic",
+        "log_error_verbosity": "terse",
     }
     return [str(programs / "postgres"), "-D", str(data), *(f"--{name}={value}" for name, value in settings.items())]
 

@@ -6,14 +6,14 @@ Each reads and checks all its settings before it opens anything, logs to stderr,
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
 
 import uvicorn
 
@@ -23,22 +23,24 @@ from consumers.runner import run
 from entitlements import store
 from entitlements.api.app import query_app
 from entitlements.api.snapshots import ANSWER_SECONDS, DATABASE_THREADS
+from entitlements.domain.facts import Fact
 from ingest.app import ingest_app
 from ingest.app import server as ingest_server
 from ingest.publisher import KafkaPublisher
 from ops import catalog_file, settings
 from ops.database import engine
 from ops.settings import Environment
+from schemas.codec import Message
 from schemas.topics import CONSUMER_GROUPS, EVENTS
 
 QUERY_SHUTDOWN_S = 5
 
-DECIDERS: Mapping[str, Any] = MappingProxyType(
+DECIDERS: Mapping[str, Callable[[Message], Sequence[Fact]]] = MappingProxyType(
     {"grants": grants.decide, "revocations": revocations.decide, "invoices": invoices.decide}
 )
 
 
-def group(name: str) -> Group[Any]:
+def group(name: str) -> Group[Fact]:
     """The consumer group of that name."""
     return Group(name=name, topics=CONSUMER_GROUPS[name], decide=DECIDERS[name], record=store.record)
 
@@ -50,7 +52,10 @@ def ingest(environment: Environment) -> None:
     address, source = settings.ingest_address(environment), settings.kafka(environment)
     log_to_stderr()
     publisher = KafkaPublisher(source.bootstrap, EVENTS, security=source.security)
-    ingest_server(ingest_app(integrations, publisher, time.monotonic), host=address.host, port=address.port).run()
+    with contextlib.closing(settings.listening("ENTITLE_INGEST_ADDRESS", address)) as listener:
+        ingest_server(ingest_app(integrations, publisher, time.monotonic), host=address.host, port=address.port).run(
+            sockets=[listener]
+        )
 
 
 def consume(environment: Environment, name: str) -> None:
@@ -75,10 +80,8 @@ def query(environment: Environment) -> None:
         statement_timeout_s=ANSWER_SECONDS,
     )
     log_to_stderr()
-    uvicorn.run(
+    configuration = uvicorn.Config(
         query_app(database, tokens, lambda: datetime.now(UTC)),
-        host=address.host,
-        port=address.port,
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -89,6 +92,8 @@ def query(environment: Environment) -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=QUERY_SHUTDOWN_S,
     )
+    with contextlib.closing(settings.listening("ENTITLE_QUERY_ADDRESS", address)) as listener:
+        uvicorn.Server(configuration).run(sockets=[listener])
 
 
 def log_to_stderr() -> None:

@@ -86,11 +86,9 @@ class Run:
     def spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         """Start *command* as our child, tied to our life, in a session of its own (Ctrl-C is ours to pass on)."""
         recipe = self.recipe
-        tether = [sys.executable, "-I", "-S", str(Path(__file__).with_name("tether.py"))]
-        tie = [str(int(recipe.orphan_signal)), str(os.getpid()), "-" if recipe.user is None else str(recipe.user)]
         with recipe.log.open("ab") as log:
             return subprocess.Popen(
-                [*tether, *tie, *command],
+                tied(command, recipe.orphan_signal, user=recipe.user),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -149,7 +147,7 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         with recipe.log.with_suffix(".lock").open("a") as lock:
             yield from _locking(recipe, lock, deadline)
-            _set_aside(recipe.log)
+            set_aside(recipe.log, LOG_BYTES)
             run = Run(recipe=recipe, lock=lock.fileno())
             yield from recipe.prepare(run)
             process = self._process = run.spawn(recipe.command())
@@ -235,7 +233,14 @@ def _ending(returncode: int) -> str:
     return f"exit code {returncode}" if returncode >= 0 else signal.Signals(-returncode).name
 
 
-def _set_aside(log: Path) -> None:
+def tied(command: Sequence[str], orphan_signal: signal.Signals, *, user: int | None = None) -> list[str]:
+    """*command* such that it gets *orphan_signal* when this process dies; run as *user*, a numeric id, if given."""
+    tether = [sys.executable, "-I", "-S", str(Path(__file__).with_name("tether.py"))]
+    return [*tether, str(int(orphan_signal)), str(os.getpid()), "-" if user is None else str(user), *command]
+
+
+def set_aside(log: Path, at_most: int) -> None:
+    """Rename a log that has grown over *at_most* bytes; one generation is kept."""
     with contextlib.suppress(FileNotFoundError):
-        if log.stat().st_size > LOG_BYTES:
+        if log.stat().st_size > at_most:
             log.replace(log.with_suffix(".log.1"))

@@ -28,6 +28,8 @@ from ingest.delivery import Integration
 from schemas.topics import KEEP_FOR_EVER, Topic, topics
 
 EXAMPLE_CATALOG = Path(__file__).with_name("catalog.example.yaml")
+PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\s]+):(?P<port>\d{1,5})")
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
@@ -44,7 +46,7 @@ class Address:
     port: int
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +75,10 @@ class Environment:
         return value
 
     def with_values(self, values: Mapping[str, str]) -> Environment:
-        """The same with *values* on top."""
-        return Environment(variables=MappingProxyType({**self.variables, **values}))
+        """The same with *values* on top, in place of files that were named for them."""
+        replaced = {f"{name}_FILE" for name in values}
+        kept = {name: value for name, value in self.variables.items() if name not in replaced}
+        return Environment(variables=MappingProxyType(kept | dict(values)))
 
 
 def database_url(environment: Environment) -> str:
@@ -111,10 +115,24 @@ def kafka(environment: Environment) -> Source:
         "ssl_cafile": "ENTITLE_KAFKA_CA_FILE",
     }
     given = {setting: value for setting, name in names.items() if (value := environment.get(name))}
-    protocols = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-    if given.get("security_protocol", "PLAINTEXT") not in protocols:
-        raise BadSetting(f"ENTITLE_KAFKA_SECURITY_PROTOCOL is not one of {', '.join(protocols)}")
+    _check_security(given, names)
     return Source(bootstrap=bootstrap, security=MappingProxyType(dict[str, Any](given)))
+
+
+def _check_security(given: Mapping[str, str], names: Mapping[str, str]) -> None:
+    """kafka-python would only say that no broker answers."""
+    protocol = given.get("security_protocol", "PLAINTEXT")
+    if protocol not in PROTOCOLS:
+        raise BadSetting(f"{names['security_protocol']} is {protocol!r}: it takes one of {', '.join(PROTOCOLS)}")
+    if protocol.startswith("SASL"):
+        mechanism = given.get("sasl_mechanism")
+        if mechanism not in MECHANISMS:
+            raise BadSetting(f"{names['sasl_mechanism']} is {mechanism!r}: it takes one of {', '.join(MECHANISMS)}")
+        for setting in ("sasl_plain_username", "sasl_plain_password"):
+            if setting not in given:
+                raise BadSetting(f"{names[setting]} is not set: {protocol} needs it")
+    if (file := given.get("ssl_cafile")) is not None and not os.access(file, os.R_OK):
+        raise BadSetting(f"{names['ssl_cafile']} names {file}, which cannot be read")
 
 
 def log_topics(environment: Environment) -> tuple[Topic, ...]:
@@ -145,6 +163,20 @@ def ingest_address(environment: Environment) -> Address:
 def query_address(environment: Environment) -> Address:
     """`ENTITLE_QUERY_ADDRESS`: where gateways ask."""
     return _address("ENTITLE_QUERY_ADDRESS", environment.get("ENTITLE_QUERY_ADDRESS", "127.0.0.1:8081") or "")
+
+
+def listening(name: str, address: Address) -> socket.socket:
+    """A socket that listens on *address*, which the setting *name* gave; `BadSetting` where it can't."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address.host, address.port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise BadSetting(f"{name}: cannot listen on {address}: {error.strerror or error}") from error
+    return listener
 
 
 def free_address() -> Address:

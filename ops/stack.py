@@ -129,6 +129,8 @@ def _ports(folder: Path) -> Mapping[str, int]:
         kept = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         kept = {}
+    if not isinstance(kept, dict):
+        kept = {}
     ports = choose_ports(
         kept, ("postgres", "kafka", "kafka controller"), free=is_free, propose=random.SystemRandom().choice
     )

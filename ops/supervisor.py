@@ -1,23 +1,23 @@
 """
-One supervisor over several programs of ours: passes signals on, restarts what died, says so. Edge: child processes.
+One supervisor over our programs and servers: passes signals on, restarts what died, says so. Edge: child processes.
 
-A child that dies is started again after a pause that grows from 0.1 s, doubling, to at most 5 s, and that begins anew
-once a child has lived for 10 s.
+What dies is started again after a pause that grows from 0.1 s, doubling, to at most 5 s, and that begins anew once it
+has lived for 10 s.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import IO
+
+from ops.server import Server, ServerFailed, set_aside, tied
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
@@ -39,13 +39,13 @@ class Program:
 
 @dataclass(slots=True, kw_only=True)
 class _Child:
-    """A program and the process that runs it at the moment, if one does."""
+    """A program, or a server, and how it has fared; *process* is what runs the program at the moment, if it runs."""
 
-    program: Program
+    runs: Program | Server
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
-    start_at: float = 0.0
-    deaths: int = field(default=0)
+    start_at: float | None = None
+    deaths: int = 0
 
 
 def pause_after(deaths: int) -> float:
@@ -54,39 +54,46 @@ def pause_after(deaths: int) -> float:
 
 
 class Supervisor:
-    """Keeps *programs* running from `start` to `stop`."""
+    """
+    Keeps *programs* running from `start` to `stop`, and *servers*, which run already and are stopped by whoever
+    started them, from `start` on.
+    """
 
-    def __init__(self, programs: Sequence[Program], say: Callable[[str], None]) -> None:
-        self._children = [_Child(program=program) for program in programs]
+    def __init__(
+        self, programs: Sequence[Program], say: Callable[[str], None], *, servers: Sequence[Server] = ()
+    ) -> None:
+        self._servers = [_Child(runs=server, started_at=time.monotonic()) for server in servers]
+        self._programs = [_Child(runs=program) for program in programs]
         self._say = say
 
     def start(self) -> None:
         """Start every program."""
-        for child in self._children:
+        for child in self._programs:
             self._run(child)
 
     def look_after(self) -> None:
         """Start again what has died, once its pause is over; to be called often."""
         now = time.monotonic()
-        for child in self._children:
-            if child.process is not None and child.process.poll() is not None:
-                self._buried(child, child.process.returncode, now)
-            if child.process is None and now >= child.start_at:
+        for child in (*self._servers, *self._programs):
+            ending = _ending(child)
+            if ending is not None and child.start_at is None:
+                self._buried(child, ending, now)
+            if child.start_at is not None and now >= child.start_at:
                 self._run(child)
 
     def run(self, until: Callable[[], bool]) -> None:
-        """Look after the programs until *until* says so."""
+        """Look after them until *until* says so."""
         while not until():
             self.look_after()
             time.sleep(LOOK_S)
 
     def pids(self) -> dict[str, int]:
         """The process id of each program that runs at the moment."""
-        return {child.program.name: child.process.pid for child in self._children if child.process is not None}
+        return {child.runs.name: child.process.pid for child in self._programs if child.process is not None}
 
     def stop(self) -> None:
         """Ask every program to end and wait for it; what has not ended after 20 s is killed, and that is said."""
-        running = [(child, child.process) for child in self._children if child.process is not None]
+        running = [(child, child.process) for child in self._programs if child.process is not None]
         for _, process in running:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
@@ -96,36 +103,48 @@ class Supervisor:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                self._say(f"{child.program.name} (process {process.pid}) did not end within {STOP_S:.0f} s: killed")
+                self._say(f"{child.runs.name} (process {process.pid}) did not end within {STOP_S:.0f} s: killed")
                 process.kill()
                 process.wait()
             child.process = None
 
     def _run(self, child: _Child) -> None:
-        program = child.program
-        tether = [sys.executable, "-I", "-S", str(Path(__file__).with_name("tether.py"))]
-        tie = [str(int(signal.SIGTERM)), str(os.getpid()), "-"]
-        with _opened(program.log) as log:
-            child.process = subprocess.Popen(
-                [*tether, *tie, *program.command],
-                env=dict(program.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is ours to pass on, so that all ends in order
-            )
+        child.start_at = None
+        match child.runs:
+            case Server() as server:
+                try:
+                    server.start()
+                except ServerFailed as error:
+                    self._say(str(error))
+            case Program() as program:
+                with _opened(program.log) as log:
+                    child.process = subprocess.Popen(
+                        tied(program.command, signal.SIGTERM),
+                        env=dict(program.environment),
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,  # Ctrl-C is ours to pass on, so that all ends in order
+                    )
         child.started_at = time.monotonic()
 
-    def _buried(self, child: _Child, returncode: int, now: float) -> None:
+    def _buried(self, child: _Child, ending: str, now: float) -> None:
         lived = now - child.started_at
         child.deaths = 1 if lived >= ALIVE_AGAIN_S else child.deaths + 1
         pause = pause_after(child.deaths)
         child.process, child.start_at = None, now + pause
-        ending = f"exit code {returncode}" if returncode >= 0 else signal.Signals(-returncode).name
-        self._say(
-            f"{child.program.name} ended with {ending} after {lived:.1f} s; started again in {pause:.1f} s"
-            + (f" (its log: {child.program.log})" if child.program.log else "")
-        )
+        log = f" (its log: {child.runs.log})" if child.runs.log else ""
+        self._say(f"{child.runs.name} {ending} after {lived:.1f} s; started again in {pause:.1f} s{log}")
+
+
+def _ending(child: _Child) -> str | None:
+    """How it ended, in words; None while it runs, or while it waits to be started."""
+    if isinstance(child.runs, Server):
+        return "ended" if child.runs.pid is None else None
+    if child.process is None or child.process.poll() is None:
+        return None
+    code = child.process.returncode
+    return f"ended with {f'exit code {code}' if code >= 0 else signal.Signals(-code).name}"
 
 
 @contextlib.contextmanager
@@ -135,24 +154,27 @@ def _opened(log: Path | None) -> Iterator[IO[bytes] | None]:
         yield None
         return
     log.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        if log.stat().st_size > LOG_BYTES:
-            log.replace(log.with_suffix(".log.1"))
+    set_aside(log, LOG_BYTES)
     with log.open("ab") as file:
         yield file
 
 
 @contextlib.contextmanager
-def stopping_on_signals() -> Iterator[Callable[[], bool]]:
-    """Within it SIGINT and SIGTERM only raise a flag; what is given says whether it is up."""
+def interrupted_once() -> Iterator[None]:
+    """
+    Within it the first SIGINT or SIGTERM raises KeyboardInterrupt, whatever is being done, and further ones nothing:
+    what is being stopped then is stopped in order.
+    """
     asked: list[int] = []
 
-    def note(number: int, _: FrameType | None) -> None:
+    def interrupt(number: int, _: FrameType | None) -> None:
         asked.append(number)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
 
-    before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {each: signal.signal(each, interrupt) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(asked)
+        yield
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

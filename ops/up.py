@@ -9,25 +9,27 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy.exc import OperationalError
-
+from entitlements.domain.catalog import Integration
 from ops import catalog_file, settings, stack
 from ops.asking import Edge
 from ops.database import engine, migrate
 from ops.operator_log import make_topics, publish_catalog
-from ops.settings import Address, BadSetting, Environment
+from ops.settings import BadSetting, Environment
 from ops.supervisor import Program, Supervisor
 from schemas.topics import CONSUMER_GROUPS
 
 READY_S = 60.0
+
+SERVERS = ("ENTITLE_DATABASE_URL", "ENTITLE_KAFKA")
+"""The settings whose servers are started where they are not set."""
 
 QUESTION = {
     "subject": {"type": "customer", "id": "cus_1"},
@@ -72,19 +74,17 @@ def pipeline(
     ingest, query = settings.ingest_address(environment), settings.query_address(environment)
     named = settings.integrations(environment, catalog.catalog)
     tokens = settings.query_tokens(environment)
-    settings.log_topics(environment)
-    for name, address in (("ENTITLE_INGEST_ADDRESS", ingest), ("ENTITLE_QUERY_ADDRESS", query)):
-        _refuse_taken(name, address)
-    asked = {name: bool(environment.get(name)) for name in ("ENTITLE_DATABASE_URL", "ENTITLE_KAFKA")}
+    asked = _check(environment)
     with stack.running(
-        folder / "servers", database=not asked["ENTITLE_DATABASE_URL"], kafka=not asked["ENTITLE_KAFKA"], say=say
+        folder / "servers", database="ENTITLE_DATABASE_URL" not in asked, kafka="ENTITLE_KAFKA" not in asked, say=say
     ) as servers:
         if servers.database is not None:
             environment = environment.with_values({"ENTITLE_DATABASE_URL": servers.database.address})
         if servers.kafka is not None:
             environment = environment.with_values({"ENTITLE_KAFKA": servers.kafka.address})
         _prepare(environment, catalog, say)
-        supervisor = Supervisor(_programs(environment, folder / "logs", instances or {}), say)
+        started = [server for server in (servers.database, servers.kafka) if server is not None]
+        supervisor = Supervisor(_programs(environment, folder / "logs", instances or {}), say, servers=started)
         edge = Edge(ingest=f"http://{ingest}", query=f"http://{query}", token=tokens[0].value)
         try:
             supervisor.start()
@@ -92,7 +92,7 @@ def pipeline(
                 environment=environment,
                 edge=edge,
                 secrets={name: integration.signing_secrets[0] for name, integration in named.items()},
-                started=frozenset(name for name, was_set in asked.items() if not was_set),
+                started=frozenset(SERVERS) - asked,
                 supervisor=supervisor,
                 folder=folder,
             )
@@ -100,21 +100,18 @@ def pipeline(
             supervisor.stop()
 
 
-def wait_until_ready(running: Pipeline, stopped: Callable[[], bool] = lambda: False) -> None:
+def wait_until_ready(running: Pipeline) -> None:
     """Look after the programs until both listeners are ready; raises `NotReady` after a minute."""
-    deadline = datetime.now(UTC).timestamp() + READY_S
-    running.supervisor.run(
-        until=lambda: stopped() or not running.edge.ready() or datetime.now(UTC).timestamp() > deadline
-    )
-    if not stopped() and (waiting := running.edge.ready()):
+    deadline = time.monotonic() + READY_S
+    running.supervisor.run(until=lambda: not running.edge.ready() or time.monotonic() > deadline)
+    if waiting := running.edge.ready():
         raise NotReady(f"{'; '.join(waiting)}. The programs' logs are in {running.folder / 'logs'}")
 
 
 def describe(running: Pipeline) -> str:
     """What a person needs to try it with curl."""
     edge = running.edge
-    names = ("ENTITLE_DATABASE_URL", "ENTITLE_KAFKA")
-    started = [name for name in names if name in running.started]  # what was set may hold a password
+    started = [name for name in SERVERS if name in running.started]  # what was set may hold a password
     shown = zip(("Servers", ""), started, strict=False)
     lines = ["", f"Webhooks   POST {edge.ingest}/webhooks/stripe/INTEGRATION, signed by Stripe or with its secret:"]
     lines += [f"             {name}: {secret}" for name, secret in running.secrets.items()]
@@ -132,14 +129,32 @@ def describe(running: Pipeline) -> str:
     return "\n".join(lines)
 
 
+def _check(environment: Environment) -> frozenset[str]:
+    """All settings that the programs will read, before anything is opened; which of `SERVERS` are set."""
+    settings.log_topics(environment)
+    settings.schema(environment)
+    settings.dead_letters_in_a_row(environment)
+    asked = frozenset(name for name in SERVERS if environment.get(name))
+    if "ENTITLE_DATABASE_URL" in asked:
+        settings.database_url(environment)
+    if "ENTITLE_KAFKA" in asked:
+        settings.kafka(environment)
+    listeners = {
+        "ENTITLE_INGEST_ADDRESS": settings.ingest_address(environment),
+        "ENTITLE_QUERY_ADDRESS": settings.query_address(environment),
+    }
+    with ExitStack() as until_checked:  # both at once, so that they are two addresses
+        for name, address in listeners.items():
+            until_checked.enter_context(closing(settings.listening(name, address)))
+    return asked
+
+
 def _prepare(environment: Environment, catalog: catalog_file.CatalogFile, say: Say) -> None:
     """Tables, topics, and the catalog as a revision if it is not the newest already."""
     schema = settings.schema(environment)
     on = engine(settings.database_url(environment), schema)
     try:
         migrate(on, schema)
-    except OperationalError as error:
-        raise BadSetting(f"ENTITLE_DATABASE_URL: the database cannot be used: {str(error.orig).strip()}") from error
     finally:
         on.dispose()
     source = settings.kafka(environment)
@@ -152,7 +167,7 @@ def _prepare(environment: Environment, catalog: catalog_file.CatalogFile, say: S
 
 
 def _programs(environment: Environment, logs: Path, instances: Mapping[str, int]) -> list[Program]:
-    entitle = [sys.executable, "-m", "ops"]
+    entitle = [sys.executable, "-P", "-m", "ops"]  # -P: not the `ops` of whatever folder this is called from
     commands = {"ingest": ["ingest"], **{group: ["consume", group] for group in CONSUMER_GROUPS}, "query": ["query"]}
     return [
         Program(
@@ -166,29 +181,20 @@ def _programs(environment: Environment, logs: Path, instances: Mapping[str, int]
     ]
 
 
-def _with_secrets(given: Environment, integrations: Mapping[str, object], folder: Path) -> Environment:
+def _with_secrets(given: Environment, integrations: Mapping[str, Integration], folder: Path) -> Environment:
     """Signing secrets and a token for trying out, where none are set; made once and kept for their owner's eyes."""
-    names = {getattr(each, "signing_secrets_env"): "whsec_" for each in integrations.values()}  # noqa: B009
+    names = {each.signing_secrets_env: "whsec_" for each in integrations.values()}
     names["ENTITLE_QUERY_TOKENS"] = "gateway_"
     missing = {name: prefix for name, prefix in names.items() if given.get(name) is None}
     if not missing:
         return given
     path = folder / "secrets.json"
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise BadSetting(f"{path} is not JSON any more: remove it, and new secrets are made") from error
     made = {name: kept.get(name) or prefix + secrets.token_urlsafe(24) for name, prefix in missing.items()}
     folder.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     path.write_text(json.dumps(kept | made, indent=2) + "\n", encoding="utf-8")
     return given.with_values(made)
-
-
-def _refuse_taken(name: str, address: Address) -> None:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address.host, address.port))
-        except OSError as error:
-            raise BadSetting(
-                f"{name}: cannot listen on {address}: {error.strerror}; stop what does, or set another"
-            ) from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from ingest.answers import App, Scope
 from ingest.app import MAX_BODY_BYTES, ingest_app
 from ingest.delivery import Integration
 from ingest.publisher import Published
@@ -66,20 +67,37 @@ def ask(
 ) -> Told:
     """Send one request, by default a rightly signed event; a header's `_` stands for `-`, and None leaves it out."""
     chunks = [body_of(event())] if chunks is None else chunks
-    given = {"content_type": b"application/json", "stripe_signature": signature(b"".join(chunks)), **headers}
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": path,
-        "headers": [(name.replace("_", "-").encode(), value) for name, value in given.items() if value is not None],
-    }
-    return asyncio.run(_ask(scope, chunks, publisher or InMemory()))
+    return asyncio.run(_ask(app(publisher), _scope(method, path, {**_signed(chunks), **headers}), chunks))
 
 
-async def _ask(scope: dict[str, Any], chunks: Sequence[bytes], publisher: InMemory) -> Told:
+def deliver_together(to: App, *bodies: Sequence[bytes]) -> list[Told]:
+    """Deliver the bodies, each in its chunks, at the same time: by turns, a chunk of each."""
+
+    async def all_of_them() -> list[Told]:
+        return await asyncio.gather(*(_ask(to, _scope("POST", PATH, _signed(chunks)), chunks) for chunks in bodies))
+
+    return asyncio.run(all_of_them())
+
+
+def app(publisher: InMemory | None = None) -> App:
+    """The application, by whose clock each delivery takes a second."""
+    return ingest_app(MAIN, publisher or InMemory(), count().__next__)
+
+
+def _signed(chunks: Sequence[bytes]) -> dict[str, bytes | None]:
+    return {"content_type": b"application/json", "stripe_signature": signature(b"".join(chunks))}
+
+
+def _scope(method: str, path: str, headers: dict[str, bytes | None]) -> Scope:
+    given = [(name.replace("_", "-").encode(), value) for name, value in headers.items() if value is not None]
+    return {"type": "http", "method": method, "path": path, "headers": given}
+
+
+async def _ask(to: App, scope: Scope, chunks: Sequence[bytes]) -> Told:
     left, sent, read_when_answered = list(chunks), [], []
 
     async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0)  # others have their turn
         if not left:
             await asyncio.Future()  # a client that sends no more, and does not go away
         if (chunk := left.pop(0)) == GONE:
@@ -90,7 +108,7 @@ async def _ask(scope: dict[str, Any], chunks: Sequence[bytes], publisher: InMemo
         sent.append(message)
         read_when_answered.append(len(chunks) - len(left))
 
-    await ingest_app(MAIN, publisher, count().__next__)(scope, receive, send)
+    await to(scope, receive, send)
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     body = b"".join(message.get("body", b"") for message in sent)
     assert headers["content-length"] == str(len(body))

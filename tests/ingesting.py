@@ -1,14 +1,20 @@
-"""The ingest process as tests use it: its server in a thread, with topics of a real Kafka, spoken to over HTTP."""
+"""
+The ingest process as tests use it: its server in a thread, with topics of a real Kafka, spoken to over HTTP.
+
+`python -m tests.ingesting` runs it in a process of its own.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +49,6 @@ class Told:
 class Ingest:
     """A running ingest."""
 
-    server: uvicorn.Server
     port: int
 
     def ask(self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, **headers: str) -> Told:
@@ -77,17 +82,42 @@ def headers_for(body: bytes, *secrets: str) -> dict[str, str]:
 @contextmanager
 def ingesting(bootstrap: str, topic: str, *integrations: Integration) -> Iterator[Ingest]:
     """Run ingest while the context lasts, and stop it as SIGTERM would; Kafka need not be there."""
+    running = _server(bootstrap, topic, integrations or [MAIN])
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            until(lambda: running.started)
+            yield Ingest(port=port)
+        finally:
+            running.should_exit = True
+            thread.join()
+
+
+@contextmanager
+def ingesting_apart(bootstrap: str, topic: str) -> Iterator[tuple[subprocess.Popen[bytes], Ingest]]:
+    """Run ingest in a process of its own, killed in the end; the socket that it listens on is made here."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port, number = listening.getsockname()[1], listening.fileno()
+        command = [sys.executable, "-m", "tests.ingesting", bootstrap, topic, str(number)]
+        process = subprocess.Popen(command, pass_fds=[number])
+    with process:
+        try:
+            yield process, Ingest(port=port)
+        finally:
+            process.kill()
+
+
+def main() -> None:
+    """Run ingest until SIGTERM: bootstrap servers, topic, the number of the listening socket."""
+    bootstrap, topic, number = sys.argv[1:]
+    _server(bootstrap, topic, [MAIN]).run(sockets=[socket.socket(fileno=int(number))])
+
+
+def _server(bootstrap: str, topic: str, integrations: Sequence[Integration]) -> uvicorn.Server:
     publisher = KafkaPublisher(bootstrap, topic)
-    app = ingest_app({each.name: each for each in integrations or [MAIN]}, publisher, time.monotonic)
-    running = server(app, host="127.0.0.1", port=0)
-    thread = threading.Thread(target=running.run)
-    thread.start()
-    try:
-        until(lambda: running.started)
-        yield Ingest(server=running, port=running.servers[0].sockets[0].getsockname()[1])
-    finally:
-        running.should_exit = True
-        thread.join()
+    return server(ingest_app({each.name: each for each in integrations}, publisher, time.monotonic))
 
 
 def until(happened: Callable[[], bool]) -> None:
@@ -130,3 +160,7 @@ def records(bootstrap: str, topic: str) -> list[Any]:
         return found
     finally:
         consumer.close()
+
+
+if __name__ == "__main__":
+    main()

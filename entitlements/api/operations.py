@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -33,13 +34,13 @@ def readyz(snapshots: Snapshots) -> Callable[[Request], Awaitable[Response]]:
 async def progress(request: Request, _token: Token, snapshots: Snapshots) -> Response:
     """`GET /v1/progress`: the next offsets as Postgres has them; about no marketplace, so any token may ask."""
     read_query(request.scope["query_string"])
-    return json_response({"groups": await snapshots.ask(next_offsets)})
+    return json_response({"groups": await snapshots.ask(lambda snapshot: next_offsets(snapshot.connection))})
 
 
-def next_offsets(snapshot: Snapshot) -> dict[str, dict[str, int]]:
+def next_offsets(connection: Connection) -> dict[str, dict[str, int]]:
     """By consumer group and `topic-partition`, for the topics that the group reads."""
     groups: dict[str, dict[str, int]] = {group: {} for group in CONSUMER_GROUPS}
-    for position in positions(snapshot.connection, CONSUMER_GROUPS):
+    for position in positions(connection, CONSUMER_GROUPS):
         if position.topic in CONSUMER_GROUPS[position.group]:
             groups[position.group][f"{position.topic}-{position.partition}"] = position.next_offset
     return groups

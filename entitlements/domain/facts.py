@@ -149,8 +149,13 @@ class CatalogRevision:
     applied_by: str
     document: str
 
-    integration: str | None = None
-    customer: str | None = None
+    @property
+    def integration(self) -> None:
+        """It concerns every integration."""
+
+    @property
+    def customer(self) -> None:
+        """It concerns every customer."""
 
     @property
     def digest(self) -> bytes:

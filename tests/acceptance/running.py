@@ -92,7 +92,7 @@ class Running:
         log = self.folder / f"another-{'-'.join(command)}.log"
         with log.open("ab") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "ops", *command], env=dict(self.environment), stdout=file, stderr=file
+                [sys.executable, "-P", "-m", "ops", *command], env=dict(self.environment), stdout=file, stderr=file
             )
         try:
             yield process
@@ -102,12 +102,12 @@ class Running:
 
 
 @contextmanager
-def up(folder: Path, settings: Mapping[str, str], *, catalog: Path = CATALOG) -> Iterator[Running]:
+def up(folder: Path, settings: Mapping[str, str], *, catalog: Path | None = CATALOG) -> Iterator[Running]:
     """`entitle up` in *folder*, on free addresses, until the context ends; fails with what it said if it can't."""
     edge = Edge(ingest=f"http://{free_address()}", query=f"http://{free_address()}", token=TOKEN)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("ENTITLE_")},
-        "ENTITLE_CATALOG": str(catalog),
+        **({} if catalog is None else {"ENTITLE_CATALOG": str(catalog)}),
         "ENTITLE_INGEST_ADDRESS": edge.ingest.removeprefix("http://"),
         "ENTITLE_QUERY_ADDRESS": edge.query.removeprefix("http://"),
         "ENTITLE_QUERY_TOKENS": TOKEN,
@@ -117,7 +117,7 @@ def up(folder: Path, settings: Mapping[str, str], *, catalog: Path = CATALOG) ->
     said = folder / "said.txt"
     with said.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ops", "up"],
+            [sys.executable, "-P", "-m", "ops", "up"],
             cwd=folder,
             env=environment,
             text=True,

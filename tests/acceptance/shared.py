@@ -10,9 +10,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.acceptance.running import TOKEN, up
+from tests.servers import Servers, new_database
 
 SHARED = Path(__file__).parents[3] / "shared" / "acceptance"
 SECRET = "whsec_acceptance"
@@ -31,10 +33,15 @@ def main() -> int:
     print(
         f"{len(scenarios)} scenarios of ../shared/acceptance; left out, their rules are to come: {', '.join(left_out)}"
     )
-    with (
-        tempfile.TemporaryDirectory(prefix="entitle-shared-") as folder,
-        up(Path(folder), {"ACCEPTANCE_SIGNING_SECRETS": SECRET}, catalog=SHARED / "catalog.yaml") as program,
-    ):
+    with ExitStack() as until_end:
+        servers = Servers(say=print, until_end=until_end)
+        folder = until_end.enter_context(tempfile.TemporaryDirectory(prefix="entitle-shared-"))
+        settings = {
+            "ENTITLE_DATABASE_URL": until_end.enter_context(new_database(servers.database_url())),
+            "ENTITLE_KAFKA": servers.kafka(),
+            "ACCEPTANCE_SIGNING_SECRETS": SECRET,
+        }
+        program = until_end.enter_context(up(Path(folder), settings, catalog=SHARED / "catalog.yaml"))
         command = [sys.executable, str(SHARED / "run.py"), "--shuffles", "5", "--secret", SECRET, "--token", TOKEN]
         command += ["--ingest", program.edge.ingest, "--query", program.edge.query, *scenarios]
         return subprocess.run(command, check=False).returncode

@@ -7,15 +7,25 @@ no comment in a file excuses it. Names are followed through imports, so an alias
 
 from __future__ import annotations
 
+from tests.house_rules.append_only import APPEND_ONLY_RULES
 from tests.house_rules.edges import EDGE_RULES
 from tests.house_rules.prose import PROSE_RULES
 from tests.house_rules.rooms import ROOM_RULES
 from tests.house_rules.shape import SHAPE_RULES
 from tests.house_rules.source import Violation, parse
+from tests.house_rules.standard_library import STANDARD_LIBRARY_RULES
 from tests.house_rules.tests import TEST_RULES
 from tests.house_rules.text import TEXT_RULES
 
-SOURCE_RULES = (*ROOM_RULES, *EDGE_RULES, *SHAPE_RULES, *PROSE_RULES, *TEST_RULES)
+SOURCE_RULES = (
+    *ROOM_RULES,
+    *STANDARD_LIBRARY_RULES,
+    *EDGE_RULES,
+    *APPEND_ONLY_RULES,
+    *SHAPE_RULES,
+    *PROSE_RULES,
+    *TEST_RULES,
+)
 
 
 def violations(path: str, text: str) -> list[Violation]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ class Room:
 
 
 OURS = ("schemas", "ingest", "entitlements", "consumers", "ops")
+PACKAGES = (*OURS, "tests")
 DECIDERS = ("consumers.grants", "consumers.revocations", "consumers.invoices")
 DECIDER = Room(may=("entitlements.domain", "schemas"), pure=True)
 """A consumer's own decision: it knows no other consumer, no database and no log."""
@@ -92,21 +94,39 @@ def has_a_room(source: Source) -> Iterator[Violation]:
 
 
 def imports_ours_by_the_doors(source: Source) -> Iterator[Violation]:
-    """Imports between our rooms go in one direction."""
+    """Imports between our rooms go in one direction, and name what they are for."""
     room = room_of(source)
     if room is None:
         return
+    faults = [*_faults_of_imports(source, room)]
+    for line, text in faults or _reached_through_a_package(source, room):
+        yield Violation(path=source.path, line=line, text=text, rule="imports_ours_by_the_doors")
+
+
+def _faults_of_imports(source: Source, room: Room) -> Iterator[tuple[int, str]]:
     for line, name in source.imports:
         if name.startswith("."):
-            text = f"{name} is a relative import: write the full name, so that the direction can be read"
-        elif not lies_in(name, (*OURS, "tests"), ".") or (
-            lies_in(name, room.may, ".") and not lies_in(name, room.but_not, ".")
-        ):
-            continue
-        else:
+            yield line, f"{name} is a relative import: write the full name, so that the direction can be read"
+        elif lies_in(name, PACKAGES, ".") and not _opens(room, name):
             may = ", ".join(room.may) or "nothing of ours"
-            text = f"imports {name}, but may import {may}{_except(room)}: take what is needed as an argument"
-        yield Violation(path=source.path, line=line, text=text, rule="imports_ours_by_the_doors")
+            yield line, f"imports {name}, but may import {may}{_except(room)}: take what is needed as an argument"
+        elif name in PACKAGES or (name.endswith(".*") and lies_in(name, PACKAGES, ".")):
+            package = name.removesuffix(".*")
+            yield line, f"imports {name}, and so whatever of it is loaded: name a module, `from {package} import ...`"
+
+
+def _reached_through_a_package(source: Source, room: Room) -> Iterator[tuple[int, str]]:
+    """After `import consumers.log` the name `consumers` gives all of its modules that anybody has loaded."""
+    for node in source.nodes:
+        match node:
+            case ast.Attribute(value=ast.Name(id=package)) if source.aliases.get(package) in PACKAGES:
+                name = source.meaning(node) or ""
+                if not _opens(room, name):
+                    yield node.lineno, f"reaches {name} through {package}: it is behind a door that is closed here"
+
+
+def _opens(room: Room, name: str) -> bool:
+    return lies_in(name, room.may, ".") and not lies_in(name, room.but_not, ".")
 
 
 def imports_libraries_at_home(source: Source) -> Iterator[Violation]:
@@ -116,7 +136,7 @@ def imports_libraries_at_home(source: Source) -> Iterator[Violation]:
         return
     for line, name in source.imports:
         library = name.partition(".")[0]
-        if library in (*OURS, "tests", "") or library in sys.stdlib_module_names:
+        if library in (*PACKAGES, "") or library in sys.stdlib_module_names:
             continue
         homes = LIBRARIES.get(library, ("tests",))
         if room.pure and library not in PURE_LIBRARIES:

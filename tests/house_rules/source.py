@@ -99,6 +99,14 @@ def lies_in(name: str, places: tuple[str, ...], separator: str) -> bool:
     return any(name == place or name.startswith(place.rstrip(separator) + separator) for place in places)
 
 
+def within(node: ast.AST) -> Iterator[ast.AST]:
+    """Everything within *node* that runs when it does: not what stands in functions and classes within it."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, Function | ast.Lambda | ast.ClassDef):
+            yield child
+            yield from within(child)
+
+
 def _bound(imported: ast.alias) -> str:
     """`import a.b` binds `a`; `import a.b as c` binds `c` to `a.b`."""
     return imported.name if imported.asname else imported.name.partition(".")[0]

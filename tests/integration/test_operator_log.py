@@ -14,8 +14,10 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
 
 from consumers.log import Source
-from ops.operator_log import make_topics, publish_catalog, published_revisions
+from entitlements.domain.facts import canonical_json
+from ops.operator_log import make_topics, publish, publish_catalog, published_revisions
 from ops.stack import running
+from schemas.codec import CatalogApplied
 from schemas.topics import CHANGES, EVENTS, KEEP_FOR_EVER, OPERATOR_COMMANDS, topics
 from tests.pure_core import catalog, plan
 
@@ -80,7 +82,26 @@ def test_a_catalog_is_published_when_it_differs_from_the_newest(source: Source) 
     assert (changed.number, changed.in_force_from) == (2, NOW)
     assert back_dated is not None
     assert (3, datetime(2026, 1, 1, tzinfo=UTC)) == (back_dated.number, back_dated.in_force_from)
-    assert [first, changed, back_dated] == list(published_revisions(source))
+    assert [(1, None), (2, NOW), (3, datetime(2026, 1, 1, tzinfo=UTC))] == [
+        (revision.number, revision.in_force_from) for revision in published_revisions(source)
+    ]
+
+
+def test_the_loser_of_a_race_can_be_applied_again(source: Source) -> None:
+    """Of two catalogs under one number one counts; whoever published the other gets it by applying it again."""
+    make_topics(source, WANTED, lambda _: None)
+    number = 1 + max((revision.number for revision in published_revisions(source)), default=0)
+    documents = [catalog({name: plan(prices=[f"price_{name}"])}) for name in ("one", "two")]
+    for document in documents:
+        revision = CatalogApplied(number=number, in_force_from=NOW, applied_by="ann", document=document)
+        publish(source, revision, at=NOW)
+    counts = published_revisions(source)[-1].document
+    (lost,) = (document for document in documents if canonical_json(document) != counts)
+
+    again = publish_catalog(source, lost, applied_by="ann", in_force_from=None, at=NOW)
+
+    assert again is not None
+    assert number + 1 == again.number
 
 
 def test_a_kafka_that_is_not_there_is_named() -> None:

@@ -50,6 +50,22 @@ def test_data_survives_a_restart(stack_folder: Path) -> None:
         assert records(kafka.address) == [b"kept"]
 
 
+def test_what_postgres_refuses_is_not_in_its_log(stack_folder: Path) -> None:
+    """A row that breaks a constraint is an error for its writer; its values are not written into the server's log."""
+    with running(stack_folder, kafka=False, say=lambda _: None) as stack:
+        assert stack.database is not None
+        url = sa.make_url(stack.database.address).set(drivername="postgresql+psycopg2")
+        with sa.create_engine(url, poolclass=sa.NullPool).connect() as connection:
+            connection.execute(sa.text("CREATE TABLE kept (page text UNIQUE CHECK (page <> 'x'))"))
+            connection.execute(sa.text("INSERT INTO kept VALUES ('https://secret.example/page')"))
+            with pytest.raises(sa.exc.IntegrityError):
+                connection.execute(sa.text("INSERT INTO kept VALUES ('https://secret.example/page')"))
+        log = stack.database.log
+
+    assert "duplicate key" in log.read_text()
+    assert "secret.example" not in log.read_text()
+
+
 def test_no_server_outlives_its_parent(stack_folder: Path) -> None:
     """When the process that started them is killed, both servers end."""
     with parent(stack_folder) as started:

@@ -76,6 +76,21 @@ def test_one_line_is_logged_for_a_delivery(caplog: pytest.LogCaptureFixture) -> 
     ]
 
 
+def test_one_line_is_logged_for_an_unknown_integration(caplog: pytest.LogCaptureFixture) -> None:
+    """The line says which name was asked for, of which no line break is left, and not more than 100 characters."""
+    caplog.set_level(logging.INFO, "ingest")
+
+    ask(path="/webhooks/stripe/mian\nforged" + "x" * 1000)
+    ask(path="/webhooks/stripes/main")
+
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == (
+        "integration=- event=- type=- ms=1000.0 refused status=404 "
+        f"detail=There is no integration 'mian\\nforged{'x' * 89}'. "
+        "Compare the endpoint's URL in Stripe with the catalog's integrations."
+    )
+
+
 def traceparent_of(given: bytes | None) -> bytes:
     publisher = InMemory()
     ask(publisher=publisher, traceparent=given)

@@ -11,7 +11,7 @@ import pytest
 from ingest import app as edge
 from ingest.app import MAX_BODY_BYTES
 from ingest.publisher import Overloaded, PublishFailed
-from tests.ingest_in_memory import GONE, TOO_MUCH, InMemory, ask
+from tests.ingest_in_memory import GONE, TOO_MUCH, InMemory, app, ask, deliver_together
 from tests.webhooks import SECRET, body_of, event, signature
 
 
@@ -110,6 +110,41 @@ def test_more_than_can_be_held_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     told = ask()
 
     assert (told.status, told.headers["retry-after"], told.chunks_read) == (503, "1", 0)
+
+
+def test_what_is_being_received_is_bounded_over_all_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request that passes the bound is refused, and its rest thrown away; others and the next are taken."""
+    monkeypatch.setattr(edge, "MAX_RECEIVING_BYTES", 150)
+    ingest, body = app(), body_of(event())
+    halves = [body[:100], body[100:]]
+
+    first, second = deliver_together(ingest, halves, halves)
+    (third,) = deliver_together(ingest, halves)
+
+    assert [first.status, second.status, third.status] == [200, 503, 200]
+    assert (second.headers["retry-after"], second.headers["connection"]) == ("1", "close")
+    assert (second.chunks_read, second.in_all) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "status"), [([b" " * 149, GONE], 400), ([b" " * 149], 400), ([b" " * MAX_BODY_BYTES, b" "], 413)]
+)
+def test_what_was_received_is_let_go_of(monkeypatch: pytest.MonkeyPatch, chunks: list[bytes], status: int) -> None:
+    """However a request ends, its body counts no longer."""
+    ingest, body = app(), body_of(event())
+    told = deliver_together(ingest, chunks)
+    monkeypatch.setattr(edge, "MAX_RECEIVING_BYTES", 150)
+
+    told += deliver_together(ingest, [body[:100], body[100:]])
+
+    assert [each.status for each in told] == [status, 200]
+
+
+def test_a_body_that_is_whole_is_not_refused_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came at once is held for no time, so that those who send slowly can't keep it out."""
+    monkeypatch.setattr(edge, "MAX_RECEIVING_BYTES", 1)
+
+    assert ask().status == 200
 
 
 def test_refusals_give_nothing_away(caplog: pytest.LogCaptureFixture) -> None:

@@ -58,7 +58,7 @@ def test_a_stripe_event_is_found_by_event_object_and_customer() -> None:
         "customer": "cus_1",
         "outcome": "recorded",
         "facts": [b"digest"],
-        "record_timestamp": datetime(2023, 11, 14, 22, 13, 20, 500_000, tzinfo=UTC),
+        "appended_at": datetime(2023, 11, 14, 22, 13, 20, 500_000, tzinfo=UTC),
     }
 
 
@@ -107,7 +107,7 @@ def test_a_timestamp_that_is_none_is_null(timestamp: int) -> None:
     """Kafka says -1 where there is none."""
     found = provenance.row("grants", record(timestamp=timestamp), None, Outcome.DEAD_LETTER, [])
 
-    assert found["record_timestamp"] is None
+    assert found["appended_at"] is None
 
 
 def test_a_dead_letter_is_the_record_its_address_and_the_reason() -> None:
@@ -131,5 +131,5 @@ def test_a_dead_letter_is_the_record_its_address_and_the_reason() -> None:
         "key": b"k",
         "value": b"v",
         "headers": [["b", "/w=="], ["a\\x00", None], ["b", ""]],
-        "record_timestamp": datetime(2023, 11, 14, 22, 13, 20, 500_000, tzinfo=UTC),
+        "appended_at": datetime(2023, 11, 14, 22, 13, 20, 500_000, tzinfo=UTC),
     }

@@ -50,7 +50,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         (
             settings.kafka,
             {"ENTITLE_KAFKA": "a:1", "ENTITLE_KAFKA_SECURITY_PROTOCOL": "TLS"},
-            "ENTITLE_KAFKA_SECURITY_PROTOCOL is not one of",
+            "ENTITLE_KAFKA_SECURITY_PROTOCOL is 'TLS'",
         ),
         (settings.schema, {"ENTITLE_SCHEMA": 'x"; drop'}, "ENTITLE_SCHEMA is"),
         (settings.catalog_path, {}, "ENTITLE_CATALOG is not set"),
@@ -81,7 +81,7 @@ def test_kafka_s_security_is_passed_on_as_kafka_python_names_it() -> None:
             ENTITLE_KAFKA_SASL_MECHANISM="SCRAM-SHA-512",
             ENTITLE_KAFKA_USERNAME="me",
             ENTITLE_KAFKA_PASSWORD="secret",
-            ENTITLE_KAFKA_CA_FILE="ca.pem",
+            ENTITLE_KAFKA_CA_FILE=__file__,
         )
     )
 
@@ -91,7 +91,7 @@ def test_kafka_s_security_is_passed_on_as_kafka_python_names_it() -> None:
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_plain_username": "me",
         "sasl_plain_password": "secret",
-        "ssl_cafile": "ca.pem",
+        "ssl_cafile": __file__,
     }
 
 
@@ -121,3 +121,35 @@ def test_what_is_not_set_has_the_contract_s_default() -> None:
     assert Address("127.0.0.1", 8081) == settings.query_address(nothing)
     events, *_ = settings.log_topics(nothing)
     assert (events.partitions, events.config["retention.ms"]) == (6, "-1")
+
+
+def test_a_value_that_is_supplied_takes_the_place_of_its_file() -> None:
+    """What is handed down to child processes is one of the two, so that they don't find both."""
+    handed_down = environment(ENTITLE_CATALOG_FILE="where").with_values({"ENTITLE_CATALOG": "catalog.yaml"})
+
+    assert {"ENTITLE_CATALOG": "catalog.yaml"} == dict(handed_down.variables)
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"PROTOCOL": "SASL_SSL"}, "ENTITLE_KAFKA_SASL_MECHANISM is None"),
+        ({"PROTOCOL": "SASL_SSL", "MECHANISM": "FOO"}, "ENTITLE_KAFKA_SASL_MECHANISM is 'FOO'"),
+        ({"PROTOCOL": "SASL_SSL", "MECHANISM": "PLAIN"}, "ENTITLE_KAFKA_USERNAME is not set"),
+        ({"PROTOCOL": "SSL", "CA": "/nowhere/ca.pem"}, "ENTITLE_KAFKA_CA_FILE names /nowhere/ca.pem"),
+    ],
+)
+def test_security_that_cannot_work_is_named(variables: dict[str, str], said: str) -> None:
+    """kafka-python would only say that no broker answers; we say which setting is wrong."""
+    names = {
+        "PROTOCOL": "ENTITLE_KAFKA_SECURITY_PROTOCOL",
+        "MECHANISM": "ENTITLE_KAFKA_SASL_MECHANISM",
+        "CA": "ENTITLE_KAFKA_CA_FILE",
+    }
+    with pytest.raises(BadSetting, match=said):
+        settings.kafka(environment(ENTITLE_KAFKA="a:1", **{names[name]: value for name, value in variables.items()}))
+
+
+def test_an_ipv6_address_is_written_in_brackets() -> None:
+    """Only so is it part of a URL."""
+    assert "[::1]:8080" == str(settings.ingest_address(environment(ENTITLE_INGEST_ADDRESS="[::1]:8080")))

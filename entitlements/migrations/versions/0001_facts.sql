@@ -199,7 +199,7 @@ CREATE TABLE dead_letters (
     key BYTEA,
     value BYTEA,
     headers JSONB NOT NULL,
-    record_timestamp TIMESTAMP WITH TIME ZONE,
+    appended_at TIMESTAMP WITH TIME ZONE,
     recorded_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT dead_letters_key PRIMARY KEY (id),
     CONSTRAINT dead_letters_one_of_each_record UNIQUE (consumer_group, topic, partition, "offset", cluster_id, topic_id),
@@ -231,7 +231,7 @@ CREATE TABLE provenance (
     customer TEXT,
     outcome TEXT NOT NULL,
     facts BYTEA[] NOT NULL,
-    record_timestamp TIMESTAMP WITH TIME ZONE,
+    appended_at TIMESTAMP WITH TIME ZONE,
     recorded_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT provenance_key PRIMARY KEY (consumer_group, topic, partition, "offset"),
     CONSTRAINT provenance_outcome_is_known CHECK (outcome IN ('recorded', 'duplicate', 'ignored', 'dead_letter'))
@@ -268,13 +268,58 @@ COMMENT ON COLUMN changes.customer IS 'null where it is not known, or where the 
 COMMENT ON COLUMN changes.xid IS 'whose commit makes this visible: ids are given before commits, so a reader must wait for older ones';
 
 CREATE VIEW billed_lines AS
+WITH newest AS (
+    SELECT document::jsonb AS document FROM catalog_revisions ORDER BY number DESC, digest LIMIT 1
+), plans AS (
+    SELECT
+        marketplaces.value ->> 'integration' AS integration,
+        plans.key AS name,
+        plans.value -> 'stripe_prices' AS prices
+    FROM newest
+    CROSS JOIN LATERAL jsonb_each(newest.document -> 'products') AS products
+    CROSS JOIN LATERAL jsonb_each(products.value -> 'plans') AS plans
+    JOIN LATERAL jsonb_each(newest.document -> 'marketplaces') AS marketplaces
+        ON marketplaces.key = products.value ->> 'marketplace'
+), said AS (
+    SELECT
+        integration, customer, invoice, line, period_start, period_end,
+        max(price) AS price,
+        max(quantity) AS quantity,
+        max(nullif(line_plan, '')) AS line_plan,
+        max(nullif(price_plan, '')) AS price_plan,
+        CASE WHEN max(subscription) IS NULL AND max(subscription_item) IS NULL THEN max(nullif(invoice_plan, '')) END
+            AS invoice_plan,
+        coalesce(min(finalized_at), min(stated_at) FILTER (WHERE status = 'open')) AS finalized_at,
+        coalesce(min(paid_at), min(stated_at) FILTER (WHERE status = 'paid')) AS paid_at
+    FROM grants
+    GROUP BY integration, customer, invoice, line, period_start, period_end
+), ended AS (
+    SELECT
+        integration, customer, invoice,
+        coalesce(min(at) FILTER (WHERE kind = 'marked_uncollectible'),
+                 min(stated_at) FILTER (WHERE kind = 'marked_uncollectible')) AS marked_uncollectible_at,
+        coalesce(min(at) FILTER (WHERE kind = 'voided'),
+                 min(stated_at) FILTER (WHERE kind = 'voided')) AS voided_at
+    FROM revocations
+    GROUP BY integration, customer, invoice
+)
 SELECT
     said.integration,
     said.customer,
     said.invoice,
     said.line,
     said.price,
-    plan.name AS plan,
+    (
+        SELECT plans.name
+        FROM plans
+        WHERE plans.integration = said.integration
+          AND (plans.name IN (said.line_plan, said.price_plan, said.invoice_plan) OR plans.prices ? said.price)
+        ORDER BY
+            plans.name = said.line_plan DESC NULLS LAST,
+            plans.name = said.price_plan DESC NULLS LAST,
+            plans.prices ? said.price DESC NULLS LAST
+        LIMIT 1
+    ) AS plan,
     said.quantity,
     said.period_start,
     said.period_end,
@@ -282,39 +327,8 @@ SELECT
     said.paid_at,
     ended.marked_uncollectible_at,
     ended.voided_at
-FROM (
-    SELECT
-        integration, customer, invoice, line, period_start, period_end,
-        max(price) AS price,
-        max(quantity) AS quantity,
-        max(nullif(line_plan, '')) AS line_plan,
-        max(nullif(price_plan, '')) AS price_plan,
-        max(nullif(invoice_plan, '')) AS invoice_plan,
-        coalesce(min(finalized_at), min(stated_at) FILTER (WHERE status = 'open')) AS finalized_at,
-        coalesce(min(paid_at), min(stated_at) FILTER (WHERE status = 'paid')) AS paid_at
-    FROM grants
-    GROUP BY integration, customer, invoice, line, period_start, period_end
-) AS said
-LEFT JOIN LATERAL (
-    SELECT
-        coalesce(min(at) FILTER (WHERE kind = 'marked_uncollectible'),
-                 min(stated_at) FILTER (WHERE kind = 'marked_uncollectible')) AS marked_uncollectible_at,
-        coalesce(min(at) FILTER (WHERE kind = 'voided'),
-                 min(stated_at) FILTER (WHERE kind = 'voided')) AS voided_at
-    FROM revocations
-    WHERE (integration, customer, invoice) = (said.integration, said.customer, said.invoice)
-) AS ended ON true
-LEFT JOIN LATERAL (
-    SELECT plans.key AS name
-    FROM (SELECT document::jsonb AS document FROM catalog_revisions ORDER BY number DESC, digest LIMIT 1) AS newest
-    CROSS JOIN LATERAL jsonb_each(newest.document -> 'products') AS products
-    CROSS JOIN LATERAL jsonb_each(products.value -> 'plans') AS plans
-    WHERE plans.key IN (said.line_plan, said.price_plan, said.invoice_plan)
-       OR plans.value -> 'stripe_prices' ? said.price
-    ORDER BY array_position(ARRAY[said.line_plan, said.price_plan], plans.key) NULLS LAST,
-             plans.value -> 'stripe_prices' ? said.price DESC
-    LIMIT 1
-) AS plan ON true;
+FROM said
+LEFT JOIN ended USING (integration, customer, invoice);
 
 COMMENT ON VIEW billed_lines IS
     'For people: each billed line, joined over its snapshots, with the plan that the newest catalog names for it. '
