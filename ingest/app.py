@@ -62,12 +62,11 @@ def ingest_app(integrations: Mapping[str, Integration], publisher: Publisher, cl
     return _Ingest(integrations, publisher, clock)
 
 
-def server(app: App, *, host: str = "127.0.0.1", port: int = 0) -> uvicorn.Server:
+def server(app: App) -> uvicorn.Server:
     """
     The HTTP server of *app*: `.run(sockets=[...])` it, or await `.serve(sockets=[...])` in a loop of one's own.
 
-    The sockets are bound; it listens on them and closes them. Without any it binds *host* and *port*, and exits with 3
-    where it can't.
+    The sockets are bound; it listens on them and closes them.
 
     SIGTERM and SIGINT, or `should_exit`, stop it: it listens no more, finishes what has begun within
     `SHUTDOWN_SECONDS`, and ends the lifespan, which closes the publisher. Then the signal is raised again.
@@ -75,8 +74,6 @@ def server(app: App, *, host: str = "127.0.0.1", port: int = 0) -> uvicorn.Serve
     return uvicorn.Server(
         uvicorn.Config(
             app,
-            host=host,
-            port=port,
             loop="uvloop",
             http="httptools",
             ws="none",

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from schemas.invoice_line import PLAN_KEY
+
 # fmt: off
 PERSONAL = frozenset({
     # names
@@ -56,9 +58,6 @@ KEPT_OF_PEOPLE = frozenset(
 )
 """All that stays of those objects."""
 
-PLAN_OF_METADATA = "entitlement_plan"
-"""The one member of metadata that access is decided from (contract, section 5); plans may have any name."""
-
 _NO_PART = r"\s@<>()\[\],;:\"'=?&/"
 E_MAIL = re.compile(rf"(?<![^{_NO_PART}])[^{_NO_PART}]++@[^{_NO_PART}.]++(?:\.[^{_NO_PART}.]++)+")
 """What looks like an e-mail address; written so that a search takes time linear in the text."""
@@ -71,8 +70,8 @@ def redacted(event: Mapping[str, Any]) -> dict[str, Any]:
     A copy of *event* without personal data; ids, amounts and periods are as Stripe sent them.
 
     E-mail addresses are also replaced where they stand in other text or in a metadata key. Metadata is anybody's: it
-    loses the listed keys and e-mail addresses as all else does, but a text under `PLAN_OF_METADATA` stays as it is.
-    *event* is not changed.
+    loses the listed keys and e-mail addresses as all else does, but a text under `PLAN_KEY` stays as it is: a plan
+    may have any name. *event* is not changed.
     """
     about = event.get("object")
     kept = KEPT_OF_PEOPLE if type(about) is str and about in ABOUT_PEOPLE else None
@@ -96,7 +95,7 @@ def _clean_metadata(value: Any) -> Any:
     if type(value) is not dict:
         return _clean(value)
     return {
-        E_MAIL.sub(REMOVED_E_MAIL, key): member if key == PLAN_OF_METADATA and type(member) is str else _clean(member)
+        E_MAIL.sub(REMOVED_E_MAIL, key): member if key == PLAN_KEY and type(member) is str else _clean(member)
         for key, member in value.items()
         if key not in PERSONAL
     }

@@ -33,6 +33,8 @@ from ops.settings import Environment
 from schemas.codec import Message
 from schemas.topics import CONSUMER_GROUPS, EVENTS
 
+log = logging.getLogger(__name__)
+
 QUERY_SHUTDOWN_S = 5
 
 DECIDERS: Mapping[str, Callable[[Message], Sequence[Fact]]] = MappingProxyType(
@@ -53,9 +55,8 @@ def ingest(environment: Environment) -> None:
     log_to_stderr()
     publisher = KafkaPublisher(source.bootstrap, EVENTS, security=source.security)
     with contextlib.closing(settings.listening("ENTITLE_INGEST_ADDRESS", address)) as listener:
-        ingest_server(ingest_app(integrations, publisher, time.monotonic), host=address.host, port=address.port).run(
-            sockets=[listener]
-        )
+        log.info("webhooks of %s come in at %s", ", ".join(sorted(integrations)), address)
+        ingest_server(ingest_app(integrations, publisher, time.monotonic)).run(sockets=[listener])
 
 
 def consume(environment: Environment, name: str) -> None:
@@ -93,6 +94,7 @@ def query(environment: Environment) -> None:
         timeout_graceful_shutdown=QUERY_SHUTDOWN_S,
     )
     with contextlib.closing(settings.listening("ENTITLE_QUERY_ADDRESS", address)) as listener:
+        log.info("questions are answered at %s", address)
         uvicorn.Server(configuration).run(sockets=[listener])
 
 

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +72,18 @@ def told(response: http.client.HTTPResponse) -> Told:
     return Told(status=response.status, headers=headers, body=json.loads(response.read()))
 
 
+def on_the_wire(headers: Mapping[str, str], *, size: int) -> bytes:
+    """The head of a delivery whose body has *size* bytes, for those who send it themselves."""
+    lines = [f"{name}: {value}" for name, value in {**headers, "Content-Length": size}.items()]
+    return "\r\n".join(["POST /webhooks/stripe/main HTTP/1.1", "Host: x", *lines, "", ""]).encode()
+
+
+def next_answer(client: socket.socket) -> Told:
+    response = http.client.HTTPResponse(client)
+    response.begin()
+    return told(response)
+
+
 def headers_for(body: bytes, *secrets: str) -> dict[str, str]:
     return {
         "Content-Type": "application/json; charset=utf-8",
@@ -126,6 +138,14 @@ def until(happened: Callable[[], bool]) -> None:
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
+
+
+def is_listening(ingest: Ingest) -> bool:
+    try:
+        ingest.connect().close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def is_ready(ingest: Ingest) -> bool:

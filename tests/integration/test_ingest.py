@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,12 @@ from tests.ingesting import (
     headers_for,
     ingesting,
     ingesting_apart,
+    is_listening,
     is_ready,
     new_topic,
+    next_answer,
+    on_the_wire,
     records,
-    told,
     until,
 )
 from tests.webhooks import INVOICE, SECRET, body_of, event
@@ -117,15 +118,12 @@ def test_a_mebibyte_goes_through_and_a_byte_more_does_not(ingest: Ingest, kafka:
 def test_a_client_that_is_still_sending_can_read_why_it_is_refused(ingest: Ingest) -> None:
     """A client that sends all of 8 MiB before it reads anything finds the 413, not a reset connection."""
     size = 8 * MAX_BODY_BYTES
-    head = f"POST /webhooks/stripe/main HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {size}"
 
     with ingest.connect() as client:
-        client.sendall(head.encode() + b"\r\n\r\n")
+        client.sendall(on_the_wire(headers_for(b""), size=size))
         for _ in range(8):
             client.sendall(b" " * MAX_BODY_BYTES)
-        response = HTTPResponse(client)
-        response.begin()
-        answer = told(response)
+        answer = next_answer(client)
 
     assert (answer.status, answer.headers["connection"]) == (413, "close")
 
@@ -136,12 +134,8 @@ def test_the_next_request_of_a_refused_client_is_served(ingest: Ingest) -> None:
     with ingest.connect() as client:
         statuses = []
         for headers in (headers_for(body, "whsec_foreign"), headers_for(body)):
-            lines = [f"{name}: {value}" for name, value in {**headers, "Content-Length": len(body)}.items()]
-            head = "\r\n".join(["POST /webhooks/stripe/main HTTP/1.1", "Host: x", *lines, "", ""])
-            client.sendall(head.encode() + body)
-            response = HTTPResponse(client)
-            response.begin()
-            statuses.append(told(response).status)
+            client.sendall(on_the_wire(headers, size=len(body)) + body)
+            statuses.append(next_answer(client).status)
 
     assert statuses == [400, 200]
 
@@ -187,9 +181,7 @@ def test_a_secret_can_be_rolled(kafka: str, topic: str) -> None:
 def test_what_has_begun_is_finished_before_the_end(kafka: str, topic: str) -> None:
     """After SIGTERM in mid-delivery ingest listens no more, takes the rest, publishes, answers, and then ends."""
     body = body_of(event(id="evt_in_flight"))
-    headers = {**headers_for(body), "Content-Length": len(body), "Expect": "100-continue"}
-    lines = [f"{name}: {value}" for name, value in headers.items()]
-    head = "\r\n".join(["POST /webhooks/stripe/main HTTP/1.1", "Host: x", *lines, "", ""]).encode()
+    head = on_the_wire({**headers_for(body), "Expect": "100-continue"}, size=len(body))
 
     with ingesting_apart(kafka, topic) as (process, ingest):
         until(lambda: is_ready(ingest))
@@ -199,21 +191,11 @@ def test_what_has_begun_is_finished_before_the_end(kafka: str, topic: str) -> No
             process.send_signal(signal.SIGTERM)
             until(lambda: not is_listening(ingest))
             client.sendall(body[50:])
-            response = HTTPResponse(client)
-            response.begin()
-            answer = told(response)
+            answer = next_answer(client)
         ended = process.wait(PATIENCE_SECONDS)
 
     assert (answer.status, ended) == (200, -signal.SIGTERM)
     assert dict(record_of(kafka, answer).headers)["ce_id"] == b"evt_in_flight"
-
-
-def is_listening(ingest: Ingest) -> bool:
-    try:
-        ingest.connect().close()
-    except ConnectionRefusedError:
-        return False
-    return True
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
