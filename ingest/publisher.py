@@ -115,9 +115,8 @@ class KafkaPublisher:
 
     async def start(self) -> None:
         """Look for the brokers, and wait `FIRST_ANSWER_SECONDS` for them at most."""
-        heard = logging.getLogger("kafka")
         # At DEBUG kafka-python writes whole records into the log, at INFO a line for each refresh of metadata.
-        heard.setLevel(max(heard.getEffectiveLevel(), logging.WARNING))
+        kafkas = logging.getLogger("kafka")
         kafkas.setLevel(max(kafkas.getEffectiveLevel(), logging.WARNING))
         self._loop = asyncio.get_running_loop()
         self._link = _Link(self._settings, self._topic)
