@@ -1,8 +1,9 @@
 """
 The `revocations` consumer: what ends access before its time. Pure.
 
-Void and uncollectible end only what was given before payment (R4); a credit line of a paid invoice ends the lines it
-credits (R8). Refunds, disputes and cancellations (R5, R6, R7) will be read here too.
+Void and uncollectible end only what was given before payment (R4); a credit line ends the lines it credits once its
+invoice is paid (R8), whichever of the invoice's snapshots showed it. Refunds, disputes and cancellations (R5, R6, R7)
+will be read here too.
 """
 
 from __future__ import annotations
@@ -47,8 +48,6 @@ def _revocations(message: StripeMessage, invoice: Invoice) -> Iterator[Revocatio
                 at=at,
                 stated_at=stated_at,
             )
-    if invoice.status is not InvoiceStatus.PAID:
-        return
     for line in invoice.lines:
         if _is_credit(line):
             yield Revocation(
@@ -56,9 +55,11 @@ def _revocations(message: StripeMessage, invoice: Invoice) -> Iterator[Revocatio
                 customer=invoice.customer,
                 kind=RevocationKind.CREDITED,
                 invoice=invoice.id,
-                at=moments[InvoiceStatus.PAID],
+                at=moments.get(InvoiceStatus.PAID),
+                status=invoice.status,
                 line=line.id,
                 finalized_at=moments.get(InvoiceStatus.OPEN),
+                subscription=line.subscription,
                 subscription_item=line.subscription_item,
                 price=line.price,
                 period_start=line.period_start,

@@ -102,7 +102,11 @@ def facts_of(connection: Connection, *, integration: str, customer: str) -> Cust
             Revocation(
                 **(
                     _values(Revocation, row)
-                    | {"kind": RevocationKind(row.kind), "credited_lines": tuple(row.credited_lines)}
+                    | {
+                        "kind": RevocationKind(row.kind),
+                        "status": row.status and InvoiceStatus(row.status),
+                        "credited_lines": tuple(row.credited_lines),
+                    }
                 )
             )
             for row in of_customer(revocations)

@@ -100,8 +100,10 @@ revocations = Table(
     Column("kind", Text, nullable=False),
     Column("invoice", Text, nullable=False),
     _moment("at", comment="when, as the snapshot gives it"),
+    Column("status", Text, comment="of a credit line's invoice, as the snapshot showed it"),
     Column("line", Text, comment="the credit line"),
     _moment("finalized_at"),
+    Column("subscription", Text),
     Column("subscription_item", Text),
     Column("price", Text),
     _moment("period_start"),
@@ -111,7 +113,8 @@ revocations = Table(
     _whole_digest(),
     CheckConstraint("kind in ('voided', 'marked_uncollectible', 'credited')", name="kind_is_known"),
     CheckConstraint(
-        "(kind = 'credited') = (line is not null and period_start is not null)", name="credit_names_its_line"
+        "(kind = 'credited') = (line is not null and period_start is not null and status is not null)",
+        name="credit_names_its_line",
     ),
     Index(None, "integration", "customer"),
     comment="From then on, what came from this source is over",

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from schemas.fields import InvalidMessage as InvalidMessage
-from schemas.fields import id_of
+from schemas.fields import id_of, quoted
 from schemas.topics import EVENTS, OPERATOR_COMMANDS
 
 Headers = list[tuple[str, bytes]]
@@ -137,16 +137,16 @@ def decode(topic: str, value: bytes | None, headers: Iterable[tuple[str, bytes]]
 
 def _operator_command(kind: str, body: dict[str, Any]) -> Message:
     if kind != CATALOG_APPLIED:
-        raise InvalidMessage(f"ce_type {kind} is not an operator's command that this version knows")
+        raise InvalidMessage(f"ce_type {quoted(kind)} is not an operator's command that this version knows")
     number, start, document = body.get("number"), body.get("in_force_from"), body.get("document")
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise InvalidMessage(f"a catalog revision's number must be a whole number from 1 on, not {number!r}")
+        raise InvalidMessage(f"a catalog revision's number must be a whole number from 1 on, not {quoted(number)}")
     if not isinstance(document, dict):
         raise InvalidMessage(f"catalog revision {number} has no document")
     try:
         in_force_from = None if start is None else _moment(start)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidMessage(f"catalog revision {number}: in_force_from {start!r} is not a time") from error
+        raise InvalidMessage(f"catalog revision {number}: in_force_from {quoted(start)} is not a time") from error
     return CatalogApplied(
         number=number,
         in_force_from=in_force_from,

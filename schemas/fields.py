@@ -65,9 +65,11 @@ def integer(holder: Json, name: str, what: str) -> int:
     return value
 
 
-def optional_integer(holder: Json, name: str, what: str) -> int | None:
-    """A whole number that fits 64 bits, or None where there is none."""
-    return None if holder.get(name) is None else integer(holder, name, what)
+def shown_integer(holder: Json, name: str) -> int | None:
+    """A whole number that is only shown to people: None for whatever else stands there, since it decides nothing."""
+    value = holder.get(name)
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_INTEGER
+    return value if whole else None
 
 
 def moment(holder: Json, name: str, what: str) -> datetime:

@@ -139,7 +139,8 @@ def _quantity(line: Json, what: str) -> Decimal | None:
     except InvalidOperation as error:
         raise InvalidMessage(f"{what}: quantity {quoted(given)} is not a number") from error
     exponent = quantity.as_tuple().exponent  # a text for what is not finite
-    if isinstance(exponent, str) or abs(quantity) > LARGEST_INTEGER or not -MOST_DECIMALS <= exponent <= MOST_DECIMALS:
+    small = not isinstance(exponent, str) and -MOST_DECIMALS <= exponent <= MOST_DECIMALS
+    if not small or quantity.copy_abs() > LARGEST_INTEGER:  # abs() overflows on what is huge
         raise InvalidMessage(f"{what}: quantity {quoted(given)} is out of range")
     plain = format(quantity, "f")
     return Decimal(plain.rstrip("0").rstrip(".") if "." in plain else plain)

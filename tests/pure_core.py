@@ -14,6 +14,7 @@ from entitlements.domain.catalog import Revision, Revisions
 from entitlements.domain.catalog_document import read_catalog
 from entitlements.domain.facts import CatalogRevision, Customer, CustomerFacts, Fact, Grant, InvoiceSnapshot, Revocation
 from entitlements.domain.invoice import InvoiceHistory, histories
+from entitlements.domain.items import with_items
 from entitlements.domain.spans import Billed, billed
 from schemas.codec import Message, StripeMessage
 from tests.stripe_builders import CUSTOMER, Bill, Json, Shape, events, on, written
@@ -55,7 +56,7 @@ def facts_of(memory: Memory, customer: str = CUSTOMER, *, integration: str = INT
 
 def history(*stripe_events: Json, invoice: str = "in_1") -> InvoiceHistory:
     """One invoice, joined from what these events say."""
-    return histories(facts_of(record({}, stripe_events)))[invoice]
+    return with_items(histories(facts_of(record({}, stripe_events))))[invoice]
 
 
 def plan(
@@ -145,7 +146,8 @@ def ask(
 
 def bill_of(stripe_events: Iterable[Json], *, terms: Revisions | None = None) -> Billed:
     """All that these events bill to the customer."""
-    return billed(histories(facts_of(record({}, stripe_events))), INTEGRATION, terms or revisions(catalog()))
+    invoices = with_items(histories(facts_of(record({}, stripe_events))))
+    return billed(invoices, INTEGRATION, terms or revisions(catalog()))
 
 
 def opened(*bills: Bill, terms: Revisions | None = None, shape: Shape = Shape.OLD) -> list[str]:

@@ -17,6 +17,7 @@ from entitlements.domain.catalog import Plan, Revisions
 from entitlements.domain.cycles import Cycle
 from entitlements.domain.facts import CustomerFacts
 from entitlements.domain.invoice import BilledLine, histories
+from entitlements.domain.items import with_items
 from entitlements.domain.period import Period, unbroken_until
 from entitlements.domain.quotas import QuotaAllowed, added_up
 from entitlements.domain.spans import Billed, Span, billed
@@ -114,13 +115,14 @@ def standing(facts: CustomerFacts, scope: Scope, revisions: Revisions) -> Standi
     """
     What a customer has, once for many questions. A customer is *named* when Stripe, or an operator, ever named it.
     """
-    invoices = histories(facts)
+    invoices = with_items(histories(facts))
     everything = billed(invoices, scope.integration, revisions)
     in_scope = Billed(
         cycles=tuple(cycle for cycle in everything.cycles if scope.sells(cycle.plan)),
         spans=tuple(span for span in everything.spans if scope.sells(span.cycle.plan)),
-        unmapped=everything.unmapped,
+        unmapped=everything.unmapped if scope.marketplace is None else (),
     )
+    sold = {cycle.invoice.id for cycle in in_scope.cycles}
     pages: dict[str, list[tuple[datetime, str]]] = {}
     for snapshot in facts.invoices:
         if snapshot.pay_at is not None:
@@ -129,7 +131,11 @@ def standing(facts: CustomerFacts, scope: Scope, revisions: Revisions) -> Standi
         named=facts.named or bool(invoices),
         billed=in_scope,
         pay_at={invoice: page for invoice, said in pages.items() if (page := first_stated(said)) is not None},
-        contradictory=tuple(invoice.id for invoice in invoices.values() if invoice.is_contradictory),
+        contradictory=tuple(
+            invoice.id
+            for invoice in invoices.values()
+            if invoice.is_contradictory and (scope.marketplace is None or invoice.id in sold)
+        ),
     )
 
 

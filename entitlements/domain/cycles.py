@@ -7,14 +7,15 @@ Rules R1 and R8 of the contract. Whatever ends a line before its time comes from
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from entitlements.domain.catalog import NamedPlan, Plan, Revisions
+from entitlements.domain.catalog import NamedPlan, Plan, Revision, Revisions
 from entitlements.domain.invoice import BilledLine, Credit, InvoiceHistory
-from entitlements.domain.period import Period, one_cycle_from
+from entitlements.domain.period import END_OF_TIME, Period, one_cycle_from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,38 +50,52 @@ def cycles_of(
     unmapped: list[BilledLine] = []
     endings = _endings(invoices)
     for invoice in invoices.values():
-        counted: set[tuple[str, Period]] = set()
+        by_invoice: dict[tuple[str, Period], list[Cycle]] = defaultdict(list)
         for line in invoice.lines:
             if not _may_grant(line, invoice):
                 continue
-            named = revisions.terms_of(
-                invoice.finalized_at,
-                integration=integration,
-                line_plan=line.line_plan,
-                price_plan=line.price_plan,
-                price=line.price,
-                invoice_plan=None if line.subscription or line.subscription_item else line.invoice_plan,
-            )
+            named = _plan_of(line, invoice, integration, revisions)
             if named is None:
                 unmapped.append(line)
                 continue
             revision, plan = named
             cycle = _cycle(line, invoice, plan, revision.number, endings.get((invoice.id, line.id)))
-            if cycle is None or (plan.by_invoice and (plan.plan.name, cycle.period) in counted):
-                continue
-            if plan.by_invoice:
-                counted.add((plan.plan.name, cycle.period))
-            cycles.append(cycle)
+            if cycle is not None and plan.by_invoice:
+                by_invoice[plan.plan.name, cycle.period].append(cycle)
+            elif cycle is not None:
+                cycles.append(cycle)
+        cycles += [min(alike, key=_ends_last) for alike in by_invoice.values()]
     return cycles, unmapped
+
+
+def _plan_of(
+    line: BilledLine, invoice: InvoiceHistory, integration: str, revisions: Revisions
+) -> tuple[Revision, NamedPlan] | None:
+    """The invoice's own metadata names the plan of a line of no subscription alone (contract, section 3)."""
+    of_subscription = line.subscription is not None or line.subscription_item is not None
+    return revisions.terms_of(
+        invoice.finalized_at,
+        integration=integration,
+        line_plan=line.line_plan,
+        price_plan=line.price_plan,
+        price=line.price,
+        invoice_plan=None if of_subscription else line.invoice_plan,
+    )
+
+
+def _ends_last(cycle: Cycle) -> tuple[float, bool, str]:
+    """Of lines that count once together, the one that a credit leaves longest, and rather one that is no proration."""
+    ended_at = cycle.ended_at or END_OF_TIME
+    return (-ended_at.timestamp(), cycle.line.proration, cycle.line.id)
 
 
 def _may_grant(line: BilledLine, invoice: InvoiceHistory) -> bool:
     """
-    R8: not a negative line, one of quantity 0, or one metered in arrears: by its usage type where that is shown, else a
-    line of a subscription item whose period had ended when the invoice was created (not a proration: Stripe prorates
-    licensed prices only; nor an invoice item added to a subscription's invoice, whose period may be empty).
+    R8: not a negative line, one of quantity 0 or less, or one metered in arrears: by its usage type where that is
+    shown, else a line of a subscription item whose period had ended when the invoice was created (not a proration:
+    Stripe prorates licensed prices only; nor an invoice item on a subscription's invoice, whose period may be empty).
     """
-    if line.amount < 0 or line.quantity == 0:
+    if line.amount < 0 or (line.quantity is not None and line.quantity <= 0):
         return False
     if line.usage_type is not None:
         return line.usage_type != "metered"
@@ -117,19 +132,20 @@ def _endings(invoices: Mapping[str, InvoiceHistory]) -> dict[tuple[str, str], da
             continue
         for credit in invoice.credits:
             ended_at = max(credit.period_start, invoice.paid_at)
-            for name in credit.credited or _credited_by_item(credit, invoice, lines):
-                endings[name] = min(endings.get(name, ended_at), ended_at)
+            for other, line in lines:
+                if _ends(credit, invoice, line, other):
+                    name = (other.id, line.id)
+                    endings[name] = min(endings.get(name, ended_at), ended_at)
     return endings
 
 
-def _credited_by_item(
-    credit: Credit, invoice: InvoiceHistory, lines: Iterable[tuple[InvoiceHistory, BilledLine]]
-) -> Iterator[tuple[str, str]]:
+def _ends(credit: Credit, invoice: InvoiceHistory, line: BilledLine, other: InvoiceHistory) -> bool:
+    """Whether a credit on *invoice* ends a line of the *other* one: by name or, where it names none, by its item."""
+    if credit.credited:
+        return not credit.credited.isdisjoint({(other.id, line.id), (None, line.id)})
     if credit.subscription_item is None:
-        return
-    for other, line in lines:
-        if (line.subscription_item, line.price) != (credit.subscription_item, credit.price):
-            continue
-        start = line.period.start
-        if start < credit.period_start or (start == credit.period_start and other.finalized_at < invoice.finalized_at):
-            yield other.id, line.id
+        return False
+    if (line.subscription_item, line.price) != (credit.subscription_item, credit.price):
+        return False
+    start = line.period.start
+    return start < credit.period_start or (start == credit.period_start and other.finalized_at < invoice.finalized_at)

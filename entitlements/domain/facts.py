@@ -76,7 +76,8 @@ class Revocation:
     What came from a source is over, because of *kind*.
 
     For an invoice voided or marked uncollectible *at* is that transition's time, as one snapshot gives it. For a credit
-    line (R8) *at* is when its invoice was paid, and the rest says which lines it ends, and from when on.
+    line (R8), which takes effect once its invoice is paid, *status* is the invoice's and *at* when it was paid, and the
+    rest says which lines it ends, and from when on.
     """
 
     integration: str
@@ -84,8 +85,10 @@ class Revocation:
     kind: RevocationKind
     invoice: str
     at: datetime | None
+    status: InvoiceStatus | None = None
     line: str | None = None
     finalized_at: datetime | None = None
+    subscription: str | None = None
     subscription_item: str | None = None
     price: str | None = None
     period_start: datetime | None = None

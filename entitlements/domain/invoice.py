@@ -12,6 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import ClassVar
 
 from entitlements.domain.facts import CustomerFacts, Grant, Revocation, RevocationKind
 from entitlements.domain.period import END_OF_TIME, Period
@@ -49,14 +50,21 @@ class BilledLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credit:
-    """A credit line of an invoice (R8), joined over its snapshots: which lines it ends, from when on at the soonest."""
+    """
+    A credit line of an invoice (R8), joined over its snapshots: which lines it ends, from when on at the soonest.
+
+    *credited* are the lines it names, each with its invoice where that is named too.
+    """
+
+    proration: ClassVar[bool] = True
 
     line: str
     invoice: str
+    subscription: str | None
     subscription_item: str | None
     price: str | None
     period_start: datetime
-    credited: frozenset[tuple[str, str]]
+    credited: frozenset[tuple[str | None, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +111,8 @@ class InvoiceHistory:
     @property
     def owed_for(self) -> Period:
         """While its status is `open` or `uncollectible`."""
-        return Period(self.finalized_at, self._first(InvoiceStatus.PAID, InvoiceStatus.VOID))
+        since = min(self.uncollectible_at or self.finalized_at, self.finalized_at)
+        return Period(since, self._first(InvoiceStatus.PAID, InvoiceStatus.VOID))
 
     def status_at(self, moment: datetime) -> InvoiceStatus:
         """The highest-ranked status whose time is not after *moment*."""
@@ -141,7 +150,8 @@ def histories(facts: CustomerFacts) -> dict[str, InvoiceHistory]:
         grants[grant.invoice].append(grant)
     for revocation in facts.revocations:
         revocations[revocation.invoice].append(revocation)
-    return {name: _joined(name, grants[name], revocations[name]) for name in sorted(grants.keys() | revocations.keys())}
+    names = sorted(grants.keys() | revocations.keys())
+    return {name: _joined(name, grants[name], revocations[name]) for name in names}
 
 
 def _joined(name: str, grants: list[Grant], revocations: list[Revocation]) -> InvoiceHistory:
@@ -156,6 +166,9 @@ def _joined(name: str, grants: list[Grant], revocations: list[Revocation]) -> In
     is_contradictory = {InvoiceStatus.PAID, InvoiceStatus.VOID} <= moments.keys()
     if is_contradictory:
         del moments[InvoiceStatus.VOID]
+    settled = min((moments[each] for each in (InvoiceStatus.PAID, InvoiceStatus.VOID) if each in moments), default=None)
+    if settled is not None and moments.get(InvoiceStatus.UNCOLLECTIBLE, settled) >= settled:
+        moments.pop(InvoiceStatus.UNCOLLECTIBLE, None)  # nothing leaves paid or void: it never came to that
     invoice_plan = first_stated((grant.stated_at, grant.invoice_plan or None) for grant in grants)
     return InvoiceHistory(
         id=name,
@@ -177,9 +190,8 @@ def _moments(grants: list[Grant], revocations: list[Revocation]) -> dict[Invoice
         given[InvoiceStatus.OPEN].append(grant.finalized_at)
         given[InvoiceStatus.PAID].append(grant.paid_at)
     for revocation in revocations:
-        status = _STATUS_OF[revocation.kind]
-        shown[status].append(revocation.stated_at)
-        given[status].append(revocation.at)
+        shown[revocation.status or _STATUS_OF[revocation.kind]].append(revocation.stated_at)
+        given[_STATUS_OF[revocation.kind]].append(revocation.at)
         given[InvoiceStatus.OPEN].append(revocation.finalized_at)
     moments = {}
     for status in given.keys() | shown.keys():
@@ -194,7 +206,7 @@ _STATUS_OF = {
     RevocationKind.MARKED_UNCOLLECTIBLE: InvoiceStatus.UNCOLLECTIBLE,
     RevocationKind.CREDITED: InvoiceStatus.PAID,
 }
-"""The status of its invoice that a revocation shows; a credit line is recorded once its invoice is paid."""
+"""To which status of its invoice a revocation's *at* belongs."""
 
 
 def _line(said: list[Grant], invoice_plan: str | None) -> BilledLine:
@@ -221,8 +233,9 @@ def _credit(said: list[Revocation]) -> Credit:
     return Credit(
         line=one.line or "",
         invoice=one.invoice,
+        subscription=first_known((each.stated_at, each.subscription) for each in said),
         subscription_item=first_known((each.stated_at, each.subscription_item) for each in said),
         price=first_known((each.stated_at, each.price) for each in said),
         period_start=one.period_start or one.stated_at,
-        credited=frozenset((each.credited_invoice or "", line) for each in said for line in each.credited_lines),
+        credited=frozenset((each.credited_invoice, line) for each in said for line in each.credited_lines),
     )

@@ -60,6 +60,9 @@ def billed(invoices: Mapping[str, InvoiceHistory], integration: str, revisions: 
 Billing = tuple[InvoiceHistory, BilledLine]
 """A line, and the invoice that it stands on."""
 
+OwnTerms = Mapping[tuple[str, str], tuple[Period, ...]]
+"""By invoice and line, what R2 gives that line while other invoices are left aside."""
+
 
 def _spans(cycles: list[Cycle], invoices: Mapping[str, InvoiceHistory]) -> Iterator[Span]:
     of_item: dict[str, list[Billing]] = defaultdict(list)
@@ -131,9 +134,13 @@ def _renewal_since(cycle: Cycle, of_plan: list[Cycle]) -> datetime:
         for other in of_plan
         if other.invoice.paid_at is not None
         and other.invoice.id != cycle.invoice.id
-        and other.period.start < cycle.period.start <= other.period.end + PAID_UP_TO_AT_MOST
+        and other.period.start < cycle.period.start <= _paid_up_to(other) + PAID_UP_TO_AT_MOST
     ]
     return min(paid, default=END_OF_TIME)
+
+
+def _paid_up_to(cycle: Cycle) -> datetime:
+    return cycle.period.end if cycle.ended_at is None else min(cycle.period.end, cycle.ended_at)
 
 
 def _end_of_terms(cycle: Cycle, terms: timedelta | UntilDue, counted_from: datetime) -> datetime:
@@ -144,19 +151,20 @@ def _end_of_terms(cycle: Cycle, terms: timedelta | UntilDue, counted_from: datet
             return cycle.invoice.due_date or counted_from
 
 
-def _unpaid_terms(
-    cycle: Cycle, same: list[Billing], own_terms: Mapping[tuple[str, str], tuple[Period, ...]]
-) -> tuple[Period, ...]:
+def _unpaid_terms(cycle: Cycle, same: list[Billing], own_terms: OwnTerms) -> tuple[Period, ...]:
     """R2: a line's own terms, but not while an older invoice for the *same* is owed and past its own terms."""
     own = own_terms[cycle.invoice.id, cycle.line.id]
-    if not own:
-        return ()
-    terms_end: dict[str, datetime] = {}
-    older: dict[str, InvoiceHistory] = {}
-    for invoice, line in same:
-        if invoice.id != cycle.invoice.id and line.period.start < cycle.period.start:
-            ends = [period.end for period in own_terms.get((invoice.id, line.id), ())]
-            older[invoice.id] = invoice
-            terms_end[invoice.id] = max([invoice.finalized_at, terms_end.get(invoice.id, invoice.finalized_at), *ends])
-    overdue = [Period(terms_end[name], invoice.owed_for.end) for name, invoice in older.items()]
+    older: dict[str, list[Billing]] = defaultdict(list)
+    if own:
+        for invoice, line in same:
+            if invoice.id != cycle.invoice.id and line.period.start < cycle.period.start:
+                older[invoice.id].append((invoice, line))
+    overdue = [_overdue(billings, own_terms) for billings in older.values()]
     return tuple(left for period in own for left in period.without(overdue))
+
+
+def _overdue(billings: list[Billing], own_terms: OwnTerms) -> Period:
+    """While an invoice is owed and the terms of all these *billings* of it are over."""
+    owed_for = billings[0][0].owed_for
+    ends = [period.end for invoice, line in billings for period in own_terms.get((invoice.id, line.id), ())]
+    return Period(max([owed_for.start, *ends]), owed_for.end)

@@ -495,3 +495,16 @@ def test_invoices_both_paid_and_void_are_reported() -> None:
 
     assert stand(events(contradictory)).contradictory == ("in_1",)
     assert ask(contradictory, at="01-15").reason == "paid"
+
+
+@pytest.mark.parametrize(("marketplace", "shown"), [(None, True), ("acme", True), ("other", False)])
+def test_what_one_marketplace_sold_is_not_reported_to_another(marketplace: str | None, shown: bool) -> None:
+    """Outside a token's marketplace nothing exists: neither its contradictory invoices nor lines of no plan."""
+    contradictory = Bill(finalized="01-01", paid="01-02", voided="01-05")
+    strange = paid(Line(id="il_2", price="price_of_nobody"), id="in_2")
+    terms = revisions(catalog(elsewhere={"foreign": plan(prices=["price_foreign"], apis=["foreign"])}))
+
+    seen = stand(events(contradictory, strange), terms=terms, scope=Scope(integration="main", marketplace=marketplace))
+
+    assert seen.contradictory == (("in_1",) if shown else ())
+    assert [line.id for line in seen.unmapped] == (["il_2"] if marketplace is None else [])

@@ -203,7 +203,7 @@ REFUSED = [
     (EVENTS, b"{}", [("ce_integration", None)], "the header ce_integration is not UTF-8"),
     (CHANGES, b"{}", STRIPE_HEADERS, "nothing is known about messages of topic entitlements.changes.v1"),
     (OPERATOR_COMMANDS, command(), [], "the header ce_type is missing"),
-    (OPERATOR_COMMANDS, command(), [("ce_type", b"entitle.x.v1")], "ce_type entitle.x.v1 is not an operator's command"),
+    (OPERATOR_COMMANDS, command(), [("ce_type", b"entitle.x.v1")], "'entitle.x.v1' is not an operator's command"),
     (OPERATOR_COMMANDS, command(number=0), CATALOG_HEADERS, "must be a whole number from 1 on, not 0"),
     (OPERATOR_COMMANDS, command(number=True), CATALOG_HEADERS, "must be a whole number from 1 on, not True"),
     (OPERATOR_COMMANDS, command(number="1"), CATALOG_HEADERS, "must be a whole number from 1 on, not '1'"),

@@ -322,8 +322,6 @@ def harmed(path: str, value: Any) -> Json:
         ("customer", None, "invoice in_1 names no customer"),
         ("customer", {}, "invoice in_1 names no customer"),
         ("created", None, "invoice in_1: created is None, not a whole number"),
-        ("total", "25.00", "invoice in_1: total is '25.00', not a whole number"),
-        ("amount_due", 2**63, "invoice in_1: amount_due is 9223372036854775808, not a whole number"),
         ("due_date", 10**15, "invoice in_1: due_date is 1000000000000000, not a time in Unix seconds"),
         ("due_date", 250_000_000_000, "invoice in_1: due_date is 250000000000, which is in the year 9892"),
         ("status_transitions.paid_at", 1.5, "invoice in_1: paid_at is 1.5, not a whole number"),
@@ -345,7 +343,7 @@ def test_an_invoice_that_cant_be_read_is_refused_by_name(path: str, value: Any, 
     assert str(refused.value).startswith(said)
 
 
-@pytest.mark.parametrize("path", ["status", "total", "lines.data.0.amount", "lines.data.0.quantity"])
+@pytest.mark.parametrize("path", ["status", "lines.data.0.amount", "lines.data.0.quantity"])
 def test_a_refusal_never_quotes_a_megabyte(path: str) -> None:
     """Refusals are logged; what is wrong is quoted, and cut."""
     with pytest.raises(InvalidMessage) as refused:
@@ -358,3 +356,19 @@ def test_times_before_1970_and_of_long_ago_are_read() -> None:
     line = line_with(period={"start": -1, "end": seconds(on("02-01"))})
 
     assert line.period_start == on("1969-12-31T23:59:59")
+
+
+@pytest.mark.parametrize("amount", ["25.00", 25.0, 2**63, True, None, {}])
+def test_an_amount_that_is_only_shown_refuses_nothing(amount: object) -> None:
+    """The totals of an invoice decide nothing, so whatever stands there is read as unknown."""
+    invoice = read_invoice(event("invoice.paid", harmed("total", amount), at="01-01"))
+
+    assert invoice is not None
+    assert invoice.total is None
+
+
+@pytest.mark.parametrize("quantity", ["1E+1000000", "1e-999999", "Infinity", "NaN", "9" * 5000])
+def test_a_quantity_beyond_all_bounds_is_refused(quantity: str) -> None:
+    """Arithmetic on it would raise something else than a refusal, and stop every consumer."""
+    with pytest.raises(InvalidMessage, match="quantity"):
+        read_invoice(event("invoice.paid", harmed("lines.data.0.quantity", quantity), at="01-01"))

@@ -60,8 +60,10 @@ CREATE TABLE revocations (
     kind TEXT NOT NULL,
     invoice TEXT NOT NULL,
     at TIMESTAMP WITH TIME ZONE,
+    status TEXT,
     line TEXT,
     finalized_at TIMESTAMP WITH TIME ZONE,
+    subscription TEXT,
     subscription_item TEXT,
     price TEXT,
     period_start TIMESTAMP WITH TIME ZONE,
@@ -71,7 +73,7 @@ CREATE TABLE revocations (
     CONSTRAINT revocations_key PRIMARY KEY (digest),
     CONSTRAINT revocations_digest_is_sha256 CHECK (octet_length(digest) = 32),
     CONSTRAINT revocations_kind_is_known CHECK (kind in ('voided', 'marked_uncollectible', 'credited')),
-    CONSTRAINT revocations_credit_names_its_line CHECK ((kind = 'credited') = (line is not null and period_start is not null))
+    CONSTRAINT revocations_credit_names_its_line CHECK ((kind = 'credited') = (line is not null and period_start is not null and status is not null))
 );
 
 CREATE INDEX revocations_by_integration_customer ON revocations (integration, customer);
@@ -81,6 +83,8 @@ COMMENT ON TABLE revocations IS 'From then on, what came from this source is ove
 COMMENT ON COLUMN revocations.digest IS 'SHA-256 of what the fact says: every other column but stated_at follows from it';
 
 COMMENT ON COLUMN revocations.at IS 'when, as the snapshot gives it';
+
+COMMENT ON COLUMN revocations.status IS 'of a credit line''s invoice, as the snapshot showed it';
 
 COMMENT ON COLUMN revocations.line IS 'the credit line';
 
