@@ -120,6 +120,8 @@ def take(
 
 def _read(decode: Decode, record: Record) -> Message | InvalidMessage:
     try:
+        if record.unreadable is not None:
+            raise InvalidMessage(record.unreadable)
         return decode(record.topic, record.value, record.headers)
     except InvalidMessage as error:
         return error

@@ -57,6 +57,19 @@ def ends_of(source: Source, topics: Collection[str]) -> dict[Partition, int]:
         return _offsets(admin, partitions, OffsetSpec.LATEST)
 
 
+def start(group: str, partition: Partition, extent: Extent) -> Position:
+    """Where *group* begins in *partition*, of which it has recorded nothing yet: with the oldest record there is."""
+    topic, number = partition
+    return Position(
+        group=group,
+        topic=topic,
+        partition=number,
+        next_offset=extent.beginning,
+        cluster_id=extent.cluster_id,
+        topic_id=extent.topic_id,
+    )
+
+
 def check(position: Position, extent: Extent) -> None:
     """
     That the row of Postgres and the partition of Kafka are of one log, and that the next record can be had.

@@ -17,6 +17,9 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from entitlements.ledger import Fenced
 from schemas.codec import InvalidMessage
 
+LONGEST_REASON = 500
+"""Characters of a reason: more would be a quotation, whoever wrote the text."""
+
 
 class Failure(StrEnum):
     """The three kinds of failure."""
@@ -92,11 +95,12 @@ def reason(error: BaseException) -> str:
             said = f"{type(error).__name__}: {primary or cause}"
         case StatementError(orig=BaseException() as cause):
             said = reason(cause)
-        case UnicodeEncodeError():
-            said = f"UnicodeEncodeError: {error.reason}"
+        case UnicodeEncodeError() | UnicodeDecodeError():
+            said = f"{type(error).__name__}: {error.reason}"
         case _:
             said = f"{type(error).__name__}: {error}"
-    return storable(said.strip().partition("\n")[0] or type(error).__name__)
+    line = storable(said.strip().partition("\n")[0] or type(error).__name__)
+    return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 1]}…"
 
 
 def detail(error: BaseException) -> str:

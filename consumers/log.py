@@ -16,12 +16,21 @@ from typing import Any
 
 from kafka import KafkaConsumer
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
-from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from kafka.errors import (
+    CorruptRecordError,
+    InconsistentTopicIdError,
+    KafkaError,
+    LogTruncationError,
+    NoOffsetForPartitionError,
+    OffsetNotAvailableError,
+    OffsetOutOfRangeError,
+)
 from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
-from consumers.failures import AnotherLog
+from consumers.failures import AnotherLog, OffsetOutOfRange
 from consumers.record import Partition, Record
+from consumers.unpacking import record_of, unpacked
 from schemas.topics import MAX_MESSAGE_BYTES
 
 CONNECT_MS = 2_000
@@ -87,6 +96,7 @@ class Log:
             reconnect_backoff_max_ms=1_000,
             metrics_enabled=False,
         )
+        self._consumer._fetcher.PartitionRecords = unpacked
         if group_id is not None:
             self._consumer.subscribe(sorted(topics), listener=_Listener(self._consumer, self._unsettled))
         else:
@@ -97,7 +107,8 @@ class Log:
         """
         The next records of settled partitions, at most `max_poll_records`, waiting for the first of them.
 
-        Returns early, with none, when a partition waits to be settled. Raises `AnotherLog` where Kafka lost records.
+        Returns early, with none, when a partition waits to be settled. Raises `AnotherLog` where Kafka lost records,
+        `OffsetOutOfRange` where its copy is damaged, a retriable KafkaError where settling again says what is wrong.
         """
         until = time.monotonic() + seconds
         while True:
@@ -112,15 +123,24 @@ class Log:
             found = self._consumer.poll(timeout_ms=timeout_ms)
         except NoOffsetForPartitionError:  # kafka-python looks for a place to start before anyone can seek
             return []
-        except OffsetOutOfRangeError:
-            self.unsettle()  # settling says what is wrong, with both sides' figures
-            return []
+        except OffsetOutOfRangeError as error:
+            self.unsettle()
+            raise OffsetNotAvailableError(f"Kafka does not have the record that comes next: {error}") from error
         except LogTruncationError as error:
             raise AnotherLog(f"Kafka has lost records that were already recorded here: {error}") from error
-        if any(self._was_made_anew(partition.topic) for partition in found):
-            self.unsettle()
-            return []
-        return [_record(record) for records in found.values() for record in records]
+        except CorruptRecordError as error:
+            places = sorted((*place, self.position(place)) for place in self.assigned() - self.unsettled())
+            where = " ".join(f"{topic}-{partition}:{offset}" for topic, partition, offset in places)
+            raise OffsetOutOfRange(
+                f"Kafka's copy of a record is damaged: {error}; what comes next is {where}. Start again; if it stays "
+                "so, restore the log of that partition on its broker, or rebuild from what there is."
+            ) from error
+        for topic, _ in found:
+            if self._was_made_anew(topic):
+                self.unsettle()
+                self._consumer._cluster.request_update()
+                raise InconsistentTopicIdError(f"what is called {topic} now is another topic than was settled")
+        return [record_of(record) for records in found.values() for record in records]
 
     def assigned(self) -> frozenset[Partition]:
         """The partitions that are this reader's at the moment."""
@@ -227,15 +247,3 @@ def connected(make: Callable[..., Any], source: Source, **settings: Any) -> Any:
         for opened in clients:
             opened.close()
         raise
-
-
-def _record(found: Any) -> Record:
-    return Record(
-        topic=found.topic,
-        partition=found.partition,
-        offset=found.offset,
-        timestamp=found.timestamp,
-        key=found.key,
-        value=found.value,
-        headers=tuple(found.headers),
-    )

@@ -10,7 +10,11 @@ Partition = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A record of the log; *timestamp* in milliseconds since 1970, the broker's (LogAppendTime), or -1."""
+    """
+    A record of the log; *timestamp* in milliseconds since 1970, the broker's (LogAppendTime), or -1.
+
+    Where *unreadable* says why the client could not unpack it, there is neither key nor value nor header.
+    """
 
     topic: str
     partition: int
@@ -19,6 +23,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+    unreadable: str | None = None
 
     @property
     def next_offset(self) -> int:

@@ -31,7 +31,7 @@ from tenacity import (
 
 from consumers import telling
 from consumers.batch import Decode, Group, Positions, take
-from consumers.extent import Extent, check, ends_of, extents
+from consumers.extent import Extent, check, ends_of, extents, start
 from consumers.failures import is_transient, reason
 from consumers.log import Log, Source
 from consumers.record import Partition
@@ -167,10 +167,10 @@ class _Runner:
         return Log(self.source, group_id=group.name, topics=group.topics)
 
     def _settle(self, log: Log, unsettled: frozenset[Partition]) -> None:
-        found = extents(self.source, unsettled)
-        with self._transaction() as connection:
-            ledger.begin(connection, self._starts(found))
-            rows = ledger.positions(connection, {group.name for group in self.groups})
+        # Rows before extents: who owned a partition may go on for a moment, and must not seem to be past the log's end.
+        rows, found = self._rows(), extents(self.source, unsettled)
+        if missing := self._starts(found, rows):
+            rows, found = self._rows(missing), extents(self.source, unsettled)
         mine = log.assigned()
         self.positions = {
             (row.group, (row.topic, row.partition)): row for row in rows if (row.topic, row.partition) in mine
@@ -184,19 +184,18 @@ class _Runner:
             log.settle(partition, next_offset, found[partition].topic_id)
         logger.info("%s goes on from %s", self.name, telling.places(self.positions.values()))
 
-    def _starts(self, found: Mapping[Partition, Extent]) -> list[Position]:
+    def _rows(self, starts: Sequence[Position] = ()) -> tuple[Position, ...]:
+        with self._transaction() as connection:
+            ledger.begin(connection, starts)
+            return ledger.positions(connection, {group.name for group in self.groups})
+
+    def _starts(self, found: Mapping[Partition, Extent], rows: Sequence[Position]) -> list[Position]:
+        known = {(row.group, (row.topic, row.partition)) for row in rows}
         return [
-            Position(
-                group=group.name,
-                topic=topic,
-                partition=partition,
-                next_offset=extent.beginning,
-                cluster_id=extent.cluster_id,
-                topic_id=extent.topic_id,
-            )
+            start(group.name, partition, extent)
             for group in self.groups
-            for (topic, partition), extent in sorted(found.items(), key=lambda item: item[0])
-            if topic in group.topics
+            for partition, extent in sorted(found.items(), key=lambda item: item[0])
+            if partition[0] in group.topics and (group.name, partition) not in known
         ]
 
     def _report(self, *, now: bool = False) -> None:

@@ -19,6 +19,7 @@ from kafka.structs import TopicPartition
 
 from consumers import grants
 from consumers.log import Source, connected
+from consumers.unpacking import unpacked
 from entitlements.domain.facts import CatalogRevision, canonical_json
 from entitlements.store import one_of_each_number
 from schemas.codec import CatalogApplied, InvalidMessage, decode, encode_catalog
@@ -142,4 +143,6 @@ def _admin(source: Source) -> KafkaAdminClient:
 
 
 def _consumer(source: Source) -> KafkaConsumer:
-    return connected(KafkaConsumer, source, enable_auto_commit=False, auto_offset_reset="none")
+    consumer = connected(KafkaConsumer, source, enable_auto_commit=False, auto_offset_reset="none")
+    consumer._fetcher.PartitionRecords = unpacked  # or one record that it can't read would be the end
+    return consumer

@@ -37,6 +37,10 @@ toys = sa.Table(
 """A name that were recorded twice would be refused, so its presence and the count are all there is to look at."""
 
 
+NOT_UTF8: str = type("Name", (str,), {"encode": lambda *_: b"\xff\xfe"})("not-utf-8")
+"""A header's name that kafka-python sends and does not read."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toy:
     """The fact that a name was stated."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from kafka import KafkaProducer
 
 from consumers.extent import ends_of
 from consumers.log import Source
@@ -48,6 +49,14 @@ class Yard:
         for key, value, headers in messages:
             self.producer.send(self.topic, key=key, value=value, headers=headers, partition=partition)
         self.producer.flush(timeout=PATIENCE_S)
+
+    def put_in_one_batch(self, messages: Iterable[Message], **settings: Any) -> None:
+        """To partition 0, by a producer of its own with *settings*."""
+        producer = KafkaProducer(bootstrap_servers=self.kafka, linger_ms=60_000, batch_size=1 << 20, **settings)
+        for key, value, headers in messages:
+            producer.send(self.topic, key=key, value=value, headers=headers, partition=0)
+        producer.flush(timeout=PATIENCE_S)
+        producer.close()
 
     def names(self) -> Counter[str]:
         return Counter(self.column(sa.select(toys.toys.c.name)))

@@ -64,9 +64,7 @@ def test_nothing_outlives_a_kill_and_it_starts_again(tmp_path: Path) -> None:
         (dict.fromkeys(("ENTITLE_INGEST_ADDRESS", "ENTITLE_QUERY_ADDRESS"), SAME), "ENTITLE_QUERY_ADDRESS: cannot"),
     ],
 )
-def test_a_wrong_setting_is_found_first(
-    tmp_path: Path, settings: dict[str, str], said: str
-) -> None:
+def test_a_wrong_setting_is_found_first(tmp_path: Path, settings: dict[str, str], said: str) -> None:
     """Before anything is opened: one clear line, exit code 2, and no folder of servers has been made."""
     done = refused(tmp_path, settings)
 

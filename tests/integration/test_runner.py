@@ -12,7 +12,7 @@ from consumers.failures import TooManyDeadLetters
 from entitlements import ledger
 from tests import toys
 from tests.toys import Toy, message
-from tests.yard import Message, Yard, numbered
+from tests.yard import Message, Yard, numbered, wait_until
 
 
 def test_each_record_is_recorded_once_and_the_rows_say_where_to_go_on(yard: Yard) -> None:
@@ -73,6 +73,63 @@ def test_poison_is_set_aside_and_its_neighbours_are_recorded(yard: Yard) -> None
     assert (bytes(letters[0]["key"]), bytes(letters[0]["value"])) == (b"key", b"{\x00")
     assert letters[0]["headers"] == [["h\\x00", "/w=="]]
     assert all("Traceback" in letter["detail"] for letter in letters)
+
+
+@pytest.mark.parametrize("settings", [{}, {"compression_type": "lz4"}], ids=["plain", "lz4"])
+def test_a_record_that_kafkas_client_cannot_unpack_is_set_aside_alone(yard: Yard, settings: dict[str, str]) -> None:
+    """One bad header: a dead letter of that offset; its neighbours in the batch and around it are recorded."""
+    yard.make_topic()
+    key, value, headers = message("x")
+    unpackable: Message = (key, value, [*headers, (toys.NOT_UTF8, b"")])
+    yard.put([message("a")])
+    yard.put_in_one_batch([message("b"), unpackable, message("c"), unpackable, message("d")], **settings)
+    yard.put([message("e")])
+
+    yard.run_to_the_end(source=yard.source(max_poll_records=2))
+
+    assert yard.names() == Counter("abcde")
+    assert yard.next_offsets() == [7]
+    with yard.engine.connect() as connection:
+        letters = connection.execute(sa.select(ledger.dead_letters).order_by("offset")).mappings().all()
+    assert [(letter["topic"], letter["partition"], letter["offset"]) for letter in letters] == [
+        (yard.topic, 0, 2),
+        (yard.topic, 0, 4),
+    ]
+    assert letters[0]["reason"] == "Kafka's client cannot read it: the name of a header is not UTF-8"
+    assert (letters[0]["key"], letters[0]["value"], letters[0]["headers"]) == (None, None, [])
+    assert letters[0]["appended_at"] is not None
+
+
+def test_a_consumer_that_runs_gets_past_what_it_cannot_unpack(yard: Yard) -> None:
+    """A member of the group that starts inside the bad batch records what is behind it, and what comes later."""
+    yard.make_topic()
+    yard.put_in_one_batch([message("a"), (b"key", b"value", [(toys.NOT_UTF8, b"")]), message("b")])
+    yard.run_to_the_end()
+    yard.execute(sa.delete(toys.toys))
+    yard.execute(sa.update(ledger.consumer_offsets).values(next_offset=2))
+
+    with yard.running():
+        wait_until(lambda: yard.next_offsets() == [3], "what is behind it is read")
+        yard.put([message("c")])
+        wait_until(lambda: yard.next_offsets() == [4], "what comes later is read")
+
+    assert yard.names() == Counter("bc")
+
+
+def test_a_batch_in_a_codec_that_is_not_installed_is_set_aside(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its records are dead letters that name the codec; too many of them stop the consumer as any others do."""
+    yard.make_topic()
+    yard.put([message("a")])
+    yard.put_in_one_batch([message(name) for name in numbered(5)], compression_type="lz4")
+    yard.put([message("b")])
+    monkeypatch.setattr("kafka.codec.has_lz4", lambda: False)
+
+    with pytest.raises(TooManyDeadLetters, match=r"at offset 5: Kafka's client cannot .* lz4"):
+        yard.run_to_the_end(dead_letters_in_a_row=4)
+    yard.run_to_the_end()
+
+    assert yard.names() == Counter("ab")
+    assert yard.column(sa.select(ledger.dead_letters.c.offset).order_by("offset")) == [1, 2, 3, 4, 5]
 
 
 def test_a_replay_in_place_doubles_no_dead_letter(yard: Yard) -> None:

@@ -7,12 +7,15 @@ import signal
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 
-from consumers.log import Log
+from consumers.extent import Extent, extents, start
+from consumers.log import Log, Source
+from consumers.record import Partition
 from consumers.runner import Health
 from entitlements import ledger
 from tests import toys
@@ -59,6 +62,39 @@ def test_an_instance_whose_row_was_moved_rolls_back_and_goes_on_from_the_row(
 
     assert yard.names() == Counter(["fresh"])
     assert yard.outcomes() == Counter(recorded=1)
+
+
+@pytest.mark.parametrize("rows", [1, 0], ids=["row", "no-row-yet"])
+def test_an_owner_that_goes_on_while_another_settles_is_no_gap(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """Its row moves past the end that Kafka said a moment ago: no reason to ask for a rebuild; nothing is lost."""
+    yard.make_topic()
+    yard.put([message("first")])
+    place = yard.topic, 0
+    if rows:
+        yard.run_to_the_end()
+    overtaken: list[int] = []
+
+    def overtaking(source: Source, partitions: Collection[Partition]) -> dict[Partition, Extent]:
+        found = extents(source, partitions)
+        if partitions and not overtaken:
+            overtaken.append(found[place].end)
+            yard.put([message("of-the-owner")])
+            owners = replace(start("toys", place, found[place]), next_offset=2)
+            with yard.engine.begin() as connection:
+                ledger.begin(connection, [owners])
+                connection.execute(sa.update(ledger.consumer_offsets).values(next_offset=2))
+        return found
+
+    monkeypatch.setattr("consumers.runner.extents", overtaking)
+    with yard.running():
+        wait_until(lambda: bool(overtaken), "overtaken")
+        yard.put([message("later")])
+        wait_until(lambda: yard.next_offsets() == [3], "the later one is read")
+
+    assert overtaken == [1]
+    assert yard.names() == Counter(["first"] * rows + ["later"])
 
 
 def test_who_stops_leaves_the_group_at_once(yard: Yard) -> None:

@@ -8,10 +8,12 @@ from collections import Counter
 
 import pytest
 import sqlalchemy as sa
+from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 
-from consumers.failures import AnotherLog, OffsetOutOfRange
-from consumers.log import METADATA_AGE_MS
+from consumers.extent import extents
+from consumers.failures import AnotherLog, OffsetOutOfRange, is_transient
+from consumers.log import METADATA_AGE_MS, Log
 from entitlements import ledger
 from tests.toys import message
 from tests.yard import PATIENCE_S, Yard, wait_until
@@ -93,6 +95,27 @@ def test_an_offset_that_retention_has_taken_is_refused(yard: Yard) -> None:
 
     with pytest.raises(OffsetOutOfRange, match=r"offset 1 .* \[2, 3\)"):
         yard.run()
+
+
+def test_a_log_that_is_not_as_it_was_settled_is_an_error_to_be_waited_out(yard: Yard) -> None:
+    """Neither another topic's id nor an offset that Kafka lacks passes for a poll without records: it would spin."""
+    yard.make_topic()
+    yard.put([message("a")])
+    place = yard.topic, 0
+    topic_id = extents(yard.source(), [place])[place].topic_id
+    log = Log(yard.source(), partitions=[place])
+
+    for next_offset, of, complaint in ((0, "another", "another topic"), (7, topic_id, "does not have the record")):
+        log.settle(place, next_offset, of)
+        with pytest.raises(KafkaError, match=complaint) as raised:
+            log.poll(PATIENCE_S)
+        assert is_transient(raised.value)
+        assert log.unsettled() == {place}
+    log.settle(place, 0, topic_id)
+    found = log.poll(PATIENCE_S)
+    log.close()
+
+    assert [record.offset for record in found] == [0]
 
 
 def test_a_group_without_a_row_starts_where_the_log_starts(yard: Yard) -> None:

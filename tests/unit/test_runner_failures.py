@@ -8,7 +8,7 @@ import sqlalchemy.exc as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.failures import Failure, classify, detail, reason, storable
+from consumers.failures import LONGEST_REASON, Failure, classify, detail, reason, storable
 from entitlements.ledger import Fenced
 from schemas.codec import InvalidMessage
 
@@ -96,6 +96,15 @@ def test_the_reason_quotes_no_content() -> None:
 
     assert reason(error) == "IntegrityError: null value"
     assert "jane@example.com" in detail(error)
+
+
+def test_a_reason_has_an_end() -> None:
+    """However much an error quotes, a line of the log stays a line; what is short is said in full."""
+    assert len(reason(InvalidMessage("x" * 10_000))) == LONGEST_REASON
+    assert reason(InvalidMessage("x" * LONGEST_REASON)) == "x" * LONGEST_REASON
+    assert reason(UnicodeDecodeError("utf-8", b"jane@\xff", 5, 6, "invalid start byte")) == (
+        "UnicodeDecodeError: invalid start byte"
+    )
 
 
 @pytest.mark.parametrize("error", [InvalidMessage(""), InvalidMessage("\n \n"), KeyError(), Refusal("")])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
 
 import pytest
 from kafka.errors import CorruptRecordError
@@ -37,7 +36,7 @@ def patched(data: bytearray, old: bytes, new: bytes) -> bytearray:
     return data
 
 
-def read(data: bytes, fetch_offset: int = 0, at_most: int = 100) -> list[Record]:
+def read(data: bytearray, fetch_offset: int = 0, at_most: int = 100) -> list[Record]:
     found = unpacked(fetch_offset, TopicPartition("t", 0), MemoryRecords(data))
     return [record_of(record) for record in found.take(at_most)]
 
@@ -87,9 +86,10 @@ def test_a_record_without_an_end_takes_those_behind_it_along() -> None:
 
 def test_a_batch_that_nobody_can_decompress_is_unreadable_record_by_record(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of its offsets says which codec is missing, and the next batch is read."""
+    data = batch("a", "b", compression=LZ4) + batch("c", first_offset=2)
     monkeypatch.setattr("kafka.codec.has_lz4", lambda: False)
 
-    records = read(batch("a", "b", compression=LZ4) + batch("c", first_offset=2))
+    records = read(data)
 
     assert readable(records) == {0: False, 1: False, 2: True}
     assert "UnsupportedCodecError: Libraries for lz4" in str(records[0].unreadable)
@@ -97,7 +97,7 @@ def test_a_batch_that_nobody_can_decompress_is_unreadable_record_by_record(monke
 
 def test_a_damaged_batch_is_not_taken_for_unreadable_records() -> None:
     """Bytes that changed since the broker took them are no fault of a record's; they are not set aside."""
-    data: Any = batch("a", "b")
+    data = batch("a", "b")
     data[-1] ^= 1
 
     with pytest.raises(CorruptRecordError, match=r"topic='t', partition=0\) at offset 0 failed crc"):
