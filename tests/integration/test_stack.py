@@ -184,7 +184,7 @@ def test_a_server_that_does_not_start_says_why(stack_folder: Path) -> None:
         pass
     (stack_folder / "postgres" / "PG_VERSION").write_text("17\n")
 
-    words = r"(?s)PostgreSQL did not start: .*postgres\.log.*is not compatible"
+    words = r"(?s)PostgreSQL did not start: .*postgres\.log.*incompatible with server"
     with pytest.raises(ServerFailed, match=words), only_database(stack_folder):
         pass
 
