@@ -60,14 +60,8 @@ class Pipeline:
 
 
 @contextmanager
-def pipeline(
-    given: Environment, folder: Path, say: Say, *, instances: Mapping[str, int] | None = None
-) -> Iterator[Pipeline]:
-    """
-    Everything running and ready while the context lasts; then all that was started here is stopped.
-
-    *instances* says how many of a program to run, where not one.
-    """
+def pipeline(given: Environment, folder: Path, say: Say) -> Iterator[Pipeline]:
+    """Everything running and ready while the context lasts; then all that was started here is stopped."""
     path = Path(given.get("ENTITLE_CATALOG") or settings.EXAMPLE_CATALOG)
     catalog = catalog_file.load(path)
     environment = _with_secrets(given, catalog.catalog.integrations, folder).with_values({"ENTITLE_CATALOG": str(path)})
@@ -84,7 +78,7 @@ def pipeline(
             environment = environment.with_values({"ENTITLE_KAFKA": servers.kafka.address})
         _prepare(environment, catalog, say)
         started = [server for server in (servers.database, servers.kafka) if server is not None]
-        supervisor = Supervisor(_programs(environment, folder / "logs", instances or {}), say, servers=started)
+        supervisor = Supervisor(_programs(environment, folder / "logs"), say, servers=started)
         edge = Edge(ingest=f"http://{ingest}", query=f"http://{query}", token=tokens[0].value)
         try:
             supervisor.start()
@@ -166,18 +160,17 @@ def _prepare(environment: Environment, catalog: catalog_file.CatalogFile, say: S
         say(f"catalog {environment.get('ENTITLE_CATALOG')} published as revision {published.number}")
 
 
-def _programs(environment: Environment, logs: Path, instances: Mapping[str, int]) -> list[Program]:
+def _programs(environment: Environment, logs: Path) -> list[Program]:
     entitle = [sys.executable, "-P", "-m", "ops"]  # -P: not the `ops` of whatever folder this is called from
     commands = {"ingest": ["ingest"], **{group: ["consume", group] for group in CONSUMER_GROUPS}, "query": ["query"]}
     return [
         Program(
-            name=name if number == 1 else f"{name}-{number}",
+            name=name,
             command=[*entitle, *command],
             environment=environment.variables,
-            log=logs / (f"{name}.log" if number == 1 else f"{name}-{number}.log"),
+            log=logs / f"{name}.log",
         )
         for name, command in commands.items()
-        for number in range(1, instances.get(name, 1) + 1)
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 from ops.asking import Edge, NoAnswer, Told
 from ops.settings import free_address
 from schemas.topics import CONSUMER_GROUPS
+from tests.processes import children_of
 
 SECRET, TOKEN = "whsec_tests", "gateway_tests"
 CATALOG = Path(__file__).with_name("catalog.yaml")
@@ -135,24 +135,3 @@ def up(folder: Path, settings: Mapping[str, str], *, catalog: Path | None = CATA
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             process.wait(40)
-
-
-def children_of(pid: int) -> list[int]:
-    """The direct children of a process (Linux)."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(") ")[2].split()
-        except OSError:  # it ended meanwhile
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(stat.parent.name))
-    return found
-
-
-def shuffled_twice(events: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-    """Every event twice, once under another id (a twin), in an order that *seed* gives."""
-    twins = [event | {"id": f"{event['id']}_twin"} for event in events]
-    mixed = [*events, *events, *twins]
-    random.Random(seed).shuffle(mixed)
-    return mixed

@@ -21,8 +21,9 @@ from kafka import KafkaProducer
 from ops.asking import signature
 from ops.settings import free_address
 from schemas.topics import CONSUMER_GROUPS, EVENTS
-from tests.acceptance.running import SECRET, Running, children_of
+from tests.acceptance.running import SECRET, Running
 from tests.acceptance.tales import Telling, interleaved, tellings
+from tests.processes import children_of
 from tests.stripe_builders import Line, event, events, on, paid, snapshot
 
 MAX_BODY = 1024 * 1024

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ops.settings import free_address
-from tests.acceptance.running import CATALOG, SECRET, TOKEN, children_of, up
+from tests.acceptance.running import CATALOG, SECRET, TOKEN, up
+from tests.processes import alive, children_of
 
 SAME = str(free_address())
 SHADOW = "print('SHADOWED'); raise SystemExit(9)"
@@ -99,11 +100,3 @@ def refused(folder: Path, settings: dict[str, str]) -> subprocess.CompletedProce
         check=False,
         timeout=60,
     )
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and that nobody has waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except OSError:
-        return False

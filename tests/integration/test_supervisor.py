@@ -15,6 +15,7 @@ import pytest
 from ops import supervisor
 from ops.stack import running
 from ops.supervisor import Program, Supervisor
+from tests.processes import alive
 
 SLEEPS = "import time; time.sleep(600)"
 DIES = "raise SystemExit(3)"
@@ -134,11 +135,3 @@ def until(reached: Callable[[], bool], between: Callable[[], None]) -> None:
     while not reached() and time.monotonic() < deadline:
         between()
         time.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and that nobody has waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except OSError:
-        return False

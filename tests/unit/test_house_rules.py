@@ -407,7 +407,7 @@ LAWFUL = [
     ),
     (
         "docs/a.md",
-        "See https://docs.stripe.com/work/home/page and ../work/notes, at http://maven.apache.org/POM/4.0.0.\n",
+        f"See https://docs.stripe.com{WORK}/page and ..{WORK}/notes, at http://maven.apache.org/POM/4.0.0.\n",
     ),
 ]
 
