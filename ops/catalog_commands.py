@@ -71,7 +71,7 @@ def catalog_apply(path: Path, in_force_from: datetime | None) -> None:
     source = settings.kafka(Environment())
     document = catalog_file.load(path).document
     now = datetime.now(UTC)
-    published = publish_catalog(source, document, applied_by=_who(), in_force_from=in_force_from, at=now)
+    published = publish_catalog(source, document, applied_by=who(), in_force_from=in_force_from, at=now)
     if published is None:
         click.echo(f"{path} is the newest revision already; nothing was published")
         return
@@ -79,8 +79,8 @@ def catalog_apply(path: Path, in_force_from: datetime | None) -> None:
     click.echo(f"{path} is revision {published.number}, in force from {since}")
 
 
-def _who() -> str:
-    """Who applies it, for the record: the user's name or, in a container that has none, the number."""
+def who() -> str:
+    """Who calls this, for the record: the user's name or, in a container that has none, the number."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

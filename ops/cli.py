@@ -23,11 +23,14 @@ from ops import processes, settings
 from ops.asking import NoAnswer
 from ops.catalog_commands import catalog
 from ops.catalog_file import CatalogMistakes
-from ops.database import engine
+from ops.database import SETTINGS, engine
 from ops.database import migrate as migrate_database
 from ops.demo import INTEGRATION, StoryFailed, Telling
+from ops.demo_elsewhere import telling as telling_elsewhere
+from ops.explain_commands import event, explain
 from ops.inspect_commands import check, progress
 from ops.operator_log import LogUnavailable, make_topics
+from ops.org_commands import orgs
 from ops.settings import BadSetting, Environment
 from ops.stack import ServerFailed, StackBusy, StackUnavailable
 from ops.supervisor import Program, Supervisor, interrupted_once
@@ -67,9 +70,11 @@ def consume(groups: tuple[str, ...]) -> None:
         return
     programs = [
         Program(
-            name=name, command=[sys.executable, "-P", "-m", "ops", "consume", name], environment=environment.variables
+            name=name,
+            command=[sys.executable, "-P", "-m", "ops", "consume", name],
+            environment=settings.with_own_health_address(environment, number).variables,
         )
-        for name in dict.fromkeys(groups)
+        for number, name in enumerate(dict.fromkeys(groups))
     ]
     supervisor = Supervisor(programs, _say)
     with contextlib.suppress(KeyboardInterrupt), interrupted_once():
@@ -99,11 +104,13 @@ def migrate() -> None:
     """
     environment = Environment()
     url, schema = settings.database_url(environment), settings.schema(environment)
+    settings_schema = settings.settings_schema(environment)
     source = settings.kafka(environment) if environment.get("ENTITLE_KAFKA") else None
     topics = settings.log_topics(environment)
     database = engine(url, schema)
     migrate_database(database, schema)
-    _say(f"the tables of schema {schema} are up to date")
+    migrate_database(database, settings_schema, SETTINGS)
+    _say(f"the tables of schemas {schema} and {settings_schema} are up to date")
     if source is not None:
         make_topics(source, topics, _say)
         _say(f"the topics are there: {', '.join(topic.name for topic in topics)}")
@@ -124,19 +131,24 @@ def up() -> None:
 
 
 @entitle.command()
-def demo() -> None:
+@click.option("--ingest", metavar="URL", help="Where webhooks come in, of an installation that runs already.")
+@click.option("--query", metavar="URL", help="Where it answers; the settings give a signing secret and a token.")
+def demo(ingest: str | None, query: str | None) -> None:
     """
     Play a customer's story through the whole program, and say beside each answer what it should be.
 
     Example: entitle demo
     """
     given = Environment()
+    console = Console(width=max(100, Console().width))
+    if ingest or query:
+        elsewhere = telling_elsewhere(given, ingest=ingest, query=query, console=console)
+        sys.exit(1 if elsewhere.play() else 0)
     addresses = {
         name: str(settings.free_address())
         for name in ("ENTITLE_INGEST_ADDRESS", "ENTITLE_QUERY_ADDRESS")
         if given.get(name) is None
     }
-    console = Console(width=max(100, Console().width))
     with (
         tempfile.TemporaryDirectory(prefix="entitle-demo-", ignore_cleanup_errors=True) as folder,
         interrupted_once(),
@@ -156,8 +168,11 @@ def demo() -> None:
 
 
 entitle.add_command(check)
+entitle.add_command(explain)
+entitle.add_command(event)
 entitle.add_command(progress)
 entitle.add_command(catalog)
+entitle.add_command(orgs)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The database as operators hand it down: an engine on one schema, and that schema migrated. Edge: Postgres."""
+"""The database as operators hand it down: an engine on its schemas, and those migrated. Edge: Postgres."""
 
 from __future__ import annotations
 
@@ -9,17 +9,38 @@ from alembic.config import Config
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.schema import CreateSchema
 
+FACTS, SETTINGS = "versions", "settings"
+"""The two shapes a schema may have, by the folder of `entitlements/migrations` that has the steps to it."""
+
 MIGRATION_LOCK = 7_301_544_208_113
 """The advisory lock that one migration at a time holds; any number will do, as long as it is always this one."""
 
+IDLE_IN_TRANSACTION_S = 10
+"""
+How long a process may stand still in the middle of a transaction (stopped, swapped out, its machine gone) until
+Postgres ends it: it holds rows that its successor waits for.
+"""
 
-def engine(url: str, schema: str, *, connections: int = 5, statement_timeout_s: float = 30.0) -> Engine:
+
+def engine(
+    url: str,
+    schema: str,
+    *,
+    settings_schema: str | None = None,
+    connections: int = 5,
+    statement_timeout_s: float = 30.0,
+) -> Engine:
     """
-    An engine whose connections see *schema* first, and give up on a statement after *statement_timeout_s* seconds.
+    An engine whose connections see *schema* first and, unless None, *settings_schema* behind it, and give up on a
+    statement after *statement_timeout_s* seconds.
 
     A server that does not answer at all is given up after 5 s to connect, and noticed by TCP within about 15 s later.
     """
-    options = f"-csearch_path={schema} -cstatement_timeout={int(statement_timeout_s * 1000)} -ctimezone=UTC"
+    path = schema if settings_schema is None else f"{schema},{settings_schema}"
+    options = (
+        f"-csearch_path={path} -cstatement_timeout={int(statement_timeout_s * 1000)} "
+        f"-cidle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_S * 1000} -ctimezone=UTC"
+    )
     return create_engine(
         url,
         pool_size=connections,
@@ -39,16 +60,23 @@ def engine(url: str, schema: str, *, connections: int = 5, statement_timeout_s: 
     )
 
 
-def migrate(on: Engine, schema: str) -> None:
-    """Make *schema* if it is not there, and bring its tables up to date; several processes may do so at once."""
+def migrate(on: Engine, schema: str, steps: str = FACTS) -> None:
+    """
+    Make *schema* if it is not there, and bring its tables up to date by *steps*, whatever schema the engine is on.
+
+    Several processes may do so at once.
+    """
     with on.connect() as connection:
         connection.execute(text("select pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
         try:
             connection.execute(CreateSchema(schema, if_not_exists=True))
             connection.commit()
+            connection.execute(text("select set_config('search_path', :schema, true)"), {"schema": schema})
             configuration = Config()
-            where = str(files("entitlements") / "migrations")
-            configuration.set_main_option("script_location", where.replace("%", "%%"))
+            where = files("entitlements") / "migrations"
+            configuration.set_main_option("path_separator", "newline")
+            for option, path in (("script_location", where), ("version_locations", where / steps)):
+                configuration.set_main_option(option, str(path).replace("%", "%%"))
             configuration.attributes |= {"connection": connection, "schema": schema}
             command.upgrade(configuration, "head")
             connection.commit()

@@ -37,7 +37,7 @@ def check(customer: str, api: str, marketplace: str | None, at: datetime | None,
     """
     subject = Subject(type=SubjectType.CUSTOMER, id=customer, marketplace=marketplace)
     asked = authzen.Evaluation(subject=subject, api=api, at=at)
-    with _database().connect() as connection:
+    with database().connect() as connection:
         snapshot = Snapshot(connection=connection, now=datetime.now(UTC), catalogs=CatalogMemory())
         try:
             decision = authzen.answer(snapshot, OPERATOR, asked)
@@ -60,7 +60,7 @@ def progress(as_json: bool) -> None:
 
     Example: entitle progress --json
     """
-    with _database().connect() as connection:
+    with database().connect() as connection:
         groups = next_offsets(connection)
     if as_json:
         click.echo(json.dumps({"groups": groups}))
@@ -71,6 +71,11 @@ def progress(as_json: bool) -> None:
             click.echo(f"  {place:40} {offset:>12,}")
 
 
-def _database() -> Engine:
+def database() -> Engine:
+    """The database that the settings name."""
     environment = Environment()
-    return engine(settings.database_url(environment), settings.schema(environment))
+    return engine(
+        settings.database_url(environment),
+        settings.schema(environment),
+        settings_schema=settings.settings_schema(environment),
+    )

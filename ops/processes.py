@@ -7,6 +7,7 @@ Each reads and checks all its settings before it opens anything, logs to stderr,
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import signal
 import threading
@@ -15,20 +16,24 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-import uvicorn
-
 from consumers import grants, invoices, revocations
 from consumers.batch import Group
+from consumers.extent import ends_of
+from consumers.metrics import Metrics as ConsumerMetrics
 from consumers.runner import run
 from entitlements import store
 from entitlements.api.app import query_app
+from entitlements.api.metrics import Metrics as QueryMetrics
 from entitlements.api.snapshots import ANSWER_SECONDS, DATABASE_THREADS
 from entitlements.domain.facts import Fact
-from ingest.app import ingest_app
-from ingest.app import server as ingest_server
+from ingest.app import SHUTDOWN_SECONDS, ingest_app
+from ingest.metrics import Metrics as IngestMetrics
 from ingest.publisher import KafkaPublisher
-from ops import catalog_file, settings
+from ops import catalog_file, logs, settings
 from ops.database import engine
+from ops.health import Condition, answering
+from ops.process_metrics import process_registry
+from ops.serving import serve, server
 from ops.settings import Environment
 from schemas.codec import Message
 from schemas.topics import CONSUMER_GROUPS, EVENTS
@@ -36,6 +41,12 @@ from schemas.topics import CONSUMER_GROUPS, EVENTS
 log = logging.getLogger(__name__)
 
 QUERY_SHUTDOWN_S = 5
+
+NEW_OBJECTS_BEFORE_A_LOOK = 50_000
+"""
+After how many more objects made than freed Python looks for cycles; its own 700 is two webhooks' worth. What is read
+from JSON has none: looking at a batch's again and again took half of a consumer's time.
+"""
 
 DECIDERS: Mapping[str, Callable[[Message], Sequence[Fact]]] = MappingProxyType(
     {"grants": grants.decide, "revocations": revocations.decide, "invoices": invoices.decide}
@@ -52,11 +63,13 @@ def ingest(environment: Environment) -> None:
     catalog = catalog_file.load(settings.catalog_path(environment)).catalog
     integrations = settings.integrations(environment, catalog)
     address, source = settings.ingest_address(environment), settings.kafka(environment)
-    log_to_stderr()
+    _log_to_stderr(environment)
     publisher = KafkaPublisher(source.bootstrap, EVENTS, security=source.security)
+    metrics = IngestMetrics(process_registry(environment, "ingest"))
+    app = ingest_app(integrations, publisher, time.monotonic, metrics)
     with contextlib.closing(settings.listening("ENTITLE_INGEST_ADDRESS", address)) as listener:
         log.info("webhooks of %s come in at %s", ", ".join(sorted(integrations)), address)
-        ingest_server(ingest_app(integrations, publisher, time.monotonic)).run(sockets=[listener])
+        serve(server(app, shutdown_seconds=SHUTDOWN_SECONDS), listener)
 
 
 def consume(environment: Environment, name: str) -> None:
@@ -64,46 +77,52 @@ def consume(environment: Environment, name: str) -> None:
     schema, source = settings.schema(environment), settings.kafka(environment)
     limit = settings.dead_letters_in_a_row(environment)
     database = engine(settings.database_url(environment), schema, connections=2)
-    log_to_stderr()
+    address = settings.health_address(environment)
+    _log_to_stderr(environment)
+    condition, registry = Condition(time.monotonic), process_registry(environment, name)
+    member = group(name)
     stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
-    run([group(name)], source, database, schema, stop=stop, dead_letters_in_a_row=limit)
+    with answering(address, condition, registry):
+        run(
+            [member],
+            source,
+            database,
+            schema,
+            stop=stop,
+            dead_letters_in_a_row=limit,
+            on_health=condition.is_now,
+            on_round=condition.comes_round,
+            counting=ConsumerMetrics(registry, lambda: ends_of(source, member.topics), time.time),
+        )
 
 
 def query(environment: Environment) -> None:
     """Answer gateways until told to stop."""
     tokens, address = settings.query_tokens(environment), settings.query_address(environment)
+    admins = settings.admin_tokens(environment)
     database = engine(
         settings.database_url(environment),
         settings.schema(environment),
+        settings_schema=settings.settings_schema(environment),
         connections=DATABASE_THREADS,
         statement_timeout_s=ANSWER_SECONDS,
     )
-    log_to_stderr()
-    configuration = uvicorn.Config(
-        query_app(database, tokens, lambda: datetime.now(UTC)),
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=QUERY_SHUTDOWN_S,
-    )
+    _log_to_stderr(environment)
+    metrics = QueryMetrics(process_registry(environment, "query"))
+    app = query_app(database, tokens, lambda: datetime.now(UTC), admins=admins, metrics=metrics)
     with contextlib.closing(settings.listening("ENTITLE_QUERY_ADDRESS", address)) as listener:
         log.info("questions are answered at %s", address)
-        uvicorn.Server(configuration).run(sockets=[listener])
+        serve(server(app, shutdown_seconds=QUERY_SHUTDOWN_S), listener)
 
 
-def log_to_stderr() -> None:
-    """One line a record, in UTC. kafka-python repeats at each attempt what our own lines say once: it is not heard."""
-    logging.Formatter.converter = time.gmtime
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-    )
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+def _spare_the_collector() -> None:
+    """Keep what was loaded out of Python's search for cycles, and let it search rarely."""
+    gc.freeze()
+    gc.set_threshold(NEW_OBJECTS_BEFORE_A_LOOK)
+
+
+def _log_to_stderr(environment: Environment) -> None:
+    logs.set_up(settings.log_format(environment), settings.log_level(environment))
+    _spare_the_collector()

@@ -2,12 +2,14 @@
 Settings from the environment, read once and handed down frozen (contract, section 2). The only reader of it.
 
 `NAME_FILE` reads the value of `NAME` from a file, for secrets. A wrong or missing setting raises `BadSetting`, whose
-text is the one line that an operator sees before anything is opened.
+text is the one line that an operator sees before anything is opened. Long because there are many settings, and one
+place that reads them.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import re
 import socket
 from collections.abc import Mapping
@@ -25,6 +27,9 @@ from entitlements.api.tokens import Token, parse_tokens
 from entitlements.domain.catalog import Catalog
 from entitlements.domain.catalog import Integration as CatalogIntegration
 from ingest.delivery import Integration
+from ops.logs import LEVELS, LogFormat
+from ops.server import HOST
+from ops.stack import PORTS, is_free
 from schemas.topics import KEEP_FOR_EVER, Topic, topics
 
 EXAMPLE_CATALOG = Path(__file__).with_name("catalog.example.yaml")
@@ -96,9 +101,14 @@ def database_url(environment: Environment) -> str:
 
 def schema(environment: Environment) -> str:
     """`ENTITLE_SCHEMA`: the PostgreSQL schema of the facts."""
-    name = environment.get("ENTITLE_SCHEMA", "entitlements") or ""
-    if not _SCHEMA.fullmatch(name):
-        raise BadSetting(f"ENTITLE_SCHEMA is {name!r}: lower-case letters, digits and underscores, at most 63")
+    return _schema_name("ENTITLE_SCHEMA", environment.get("ENTITLE_SCHEMA", "entitlements") or "")
+
+
+def settings_schema(environment: Environment) -> str:
+    """`ENTITLE_SETTINGS_SCHEMA`: the one of what operators set, apart from the facts', which a rebuild makes anew."""
+    name = _schema_name("ENTITLE_SETTINGS_SCHEMA", environment.get("ENTITLE_SETTINGS_SCHEMA", "entitle_settings") or "")
+    if name == schema(environment):
+        raise BadSetting(f"ENTITLE_SETTINGS_SCHEMA is {name!r}, as ENTITLE_SCHEMA is: it takes a schema of its own")
     return name
 
 
@@ -165,6 +175,38 @@ def query_address(environment: Environment) -> Address:
     return _address("ENTITLE_QUERY_ADDRESS", environment.get("ENTITLE_QUERY_ADDRESS", "127.0.0.1:8081") or "")
 
 
+def log_format(environment: Environment) -> LogFormat:
+    """`ENTITLE_LOG_FORMAT`: lines for people, or JSON."""
+    name = environment.get("ENTITLE_LOG_FORMAT", LogFormat.TEXT) or ""
+    try:
+        return LogFormat(name)
+    except ValueError:
+        raise BadSetting(f"ENTITLE_LOG_FORMAT is {name!r}: it takes one of {', '.join(LogFormat)}") from None
+
+
+def log_level(environment: Environment) -> int:
+    """`ENTITLE_LOG_LEVEL`: from which level on our own code is heard; libraries never below INFO."""
+    name = environment.get("ENTITLE_LOG_LEVEL", "info") or ""
+    if name not in LEVELS:
+        raise BadSetting(f"ENTITLE_LOG_LEVEL is {name!r}: it takes one of {', '.join(LEVELS)}")
+    return LEVELS[name]
+
+
+def health_address(environment: Environment) -> Address | None:
+    """`ENTITLE_HEALTH_ADDRESS`: where a process without another listener says how it is; None where it is not asked."""
+    text = environment.get("ENTITLE_HEALTH_ADDRESS")
+    return None if text is None else _address("ENTITLE_HEALTH_ADDRESS", text)
+
+
+def with_own_health_address(environment: Environment, number: int) -> Environment:
+    """For one of several processes, *number* from 0 on: the port that is so many further, if there is any."""
+    first = health_address(environment)
+    if first is None:
+        return environment
+    own = _address("ENTITLE_HEALTH_ADDRESS", str(Address(first.host, first.port + number)))
+    return environment.with_values({"ENTITLE_HEALTH_ADDRESS": str(own)})
+
+
 def listening(name: str, address: Address) -> socket.socket:
     """A socket that listens on *address*, which the setting *name* gave; `BadSetting` where it can't."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
@@ -180,10 +222,13 @@ def listening(name: str, address: Address) -> socket.socket:
 
 
 def free_address() -> Address:
-    """An address of this machine that nobody listens on, for what is only tried out."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return Address("127.0.0.1", probe.getsockname()[1])
+    """
+    An address of this machine that nobody listens on, for what is only tried out.
+
+    It is none that the system gives to clients: one of them could have it when the listener is started again.
+    """
+    ports = iter(lambda: random.SystemRandom().choice(PORTS), None)
+    return Address(HOST, next(port for port in ports if is_free(port)))
 
 
 def query_tokens(environment: Environment) -> tuple[Token, ...]:
@@ -191,10 +236,13 @@ def query_tokens(environment: Environment) -> tuple[Token, ...]:
     text = environment.require(
         "ENTITLE_QUERY_TOKENS", "gateways' bearer tokens, comma-separated: token or token@marketplace"
     )
-    try:
-        return parse_tokens(text)
-    except ValueError as error:
-        raise BadSetting(f"ENTITLE_QUERY_TOKENS: {error}") from error
+    return _tokens("ENTITLE_QUERY_TOKENS", text)
+
+
+def admin_tokens(environment: Environment) -> tuple[Token, ...]:
+    """`ENTITLE_ADMIN_TOKENS`: who may change settings over HTTP; nobody where it is not set."""
+    text = environment.get("ENTITLE_ADMIN_TOKENS")
+    return () if text is None else _tokens("ENTITLE_ADMIN_TOKENS", text)
 
 
 def integrations(environment: Environment, catalog: Catalog) -> dict[str, Integration]:
@@ -211,6 +259,19 @@ def _integration(environment: Environment, named: CatalogIntegration) -> Integra
     if not secrets:
         raise BadSetting(f"{named.signing_secrets_env} holds no signing secret for the integration {named.name}")
     return Integration(name=named.name, mode=named.mode.value, signing_secrets=secrets, accounts=named.accounts)
+
+
+def _tokens(name: str, text: str) -> tuple[Token, ...]:
+    try:
+        return parse_tokens(text)
+    except ValueError as error:
+        raise BadSetting(f"{name}: {error}") from error
+
+
+def _schema_name(name: str, text: str) -> str:
+    if not _SCHEMA.fullmatch(text):
+        raise BadSetting(f"{name} is {text!r}: lower-case letters, digits and underscores, at most 63")
+    return text
 
 
 def _address(name: str, text: str) -> Address:

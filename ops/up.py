@@ -2,7 +2,7 @@
 `entitle up`: servers, tables, topics, catalog, and every program of ours as a process of its own. Edge: all of them.
 
 What the settings do not give is supplied for trying out: the embedded servers, the example catalog, a signing secret
-and a token, kept in the folder so that they stay the same.
+and tokens, kept in the folder so that they stay the same.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pathlib import Path
 from entitlements.domain.catalog import Integration
 from ops import catalog_file, settings, stack
 from ops.asking import Edge
-from ops.database import engine, migrate
+from ops.database import SETTINGS, engine, migrate
 from ops.operator_log import make_topics, publish_catalog
-from ops.settings import BadSetting, Environment
+from ops.settings import Address, BadSetting, Environment
 from ops.supervisor import Program, Supervisor
 from schemas.topics import CONSUMER_GROUPS
 
@@ -111,11 +111,13 @@ def describe(running: Pipeline) -> str:
     lines += [f"             {name}: {secret}" for name, secret in running.secrets.items()]
     lines += [
         f"Questions  {edge.query}, bearer token {edge.token}",
+        f"Settings   PUT {edge.query}/v1/orgs/ORG, bearer token {settings.admin_tokens(running.environment)[0].value}",
         "Try        curl -s -H 'Authorization: Bearer " + edge.token + f"' {edge.query}/v1/progress",
         "           curl -s -H 'Authorization: Bearer " + edge.token + "' -H 'Content-Type: application/json' \\",
         f"                -d '{json.dumps(QUESTION)}' \\",
         f"                {edge.query}/access/v1/evaluation",
         *(f"{label:11}{name}={running.environment.variables[name]}" for label, name in shown),
+        *(f"{group:11}http://{address}/readyz" for group, address in _health_addresses(running.environment).items()),
         f"Logs       {running.folder / 'logs'}",
         "Ctrl-C stops all of it.",
         "",
@@ -126,19 +128,22 @@ def describe(running: Pipeline) -> str:
 def _check(environment: Environment) -> frozenset[str]:
     """All settings that the programs will read, before anything is opened; which of `SERVERS` are set."""
     settings.log_topics(environment)
-    settings.schema(environment)
+    settings.settings_schema(environment)
+    settings.admin_tokens(environment)
     settings.dead_letters_in_a_row(environment)
     asked = frozenset(name for name in SERVERS if environment.get(name))
     if "ENTITLE_DATABASE_URL" in asked:
         settings.database_url(environment)
     if "ENTITLE_KAFKA" in asked:
         settings.kafka(environment)
-    listeners = {
-        "ENTITLE_INGEST_ADDRESS": settings.ingest_address(environment),
-        "ENTITLE_QUERY_ADDRESS": settings.query_address(environment),
-    }
-    with ExitStack() as until_checked:  # both at once, so that they are two addresses
-        for name, address in listeners.items():
+    settings.log_format(environment), settings.log_level(environment)
+    listeners = [
+        ("ENTITLE_INGEST_ADDRESS", settings.ingest_address(environment)),
+        ("ENTITLE_QUERY_ADDRESS", settings.query_address(environment)),
+        *(("ENTITLE_HEALTH_ADDRESS", address) for address in _health_addresses(environment).values()),
+    ]
+    with ExitStack() as until_checked:  # all at once, so that no two are the same address
+        for name, address in listeners:
             until_checked.enter_context(closing(settings.listening(name, address)))
     return asked
 
@@ -149,6 +154,7 @@ def _prepare(environment: Environment, catalog: catalog_file.CatalogFile, say: S
     on = engine(settings.database_url(environment), schema)
     try:
         migrate(on, schema)
+        migrate(on, settings.settings_schema(environment), SETTINGS)
     finally:
         on.dispose()
     source = settings.kafka(environment)
@@ -163,21 +169,35 @@ def _prepare(environment: Environment, catalog: catalog_file.CatalogFile, say: S
 def _programs(environment: Environment, logs: Path) -> list[Program]:
     entitle = [sys.executable, "-P", "-m", "ops"]  # -P: not the `ops` of whatever folder this is called from
     commands = {"ingest": ["ingest"], **{group: ["consume", group] for group in CONSUMER_GROUPS}, "query": ["query"]}
+    own = _own_environments(environment)
     return [
         Program(
             name=name,
             command=[*entitle, *command],
-            environment=environment.variables,
+            environment=own.get(name, environment).variables,
             log=logs / f"{name}.log",
         )
         for name, command in commands.items()
     ]
 
 
+def _own_environments(environment: Environment) -> dict[str, Environment]:
+    """Each consumer's, by its group."""
+    return {
+        group: settings.with_own_health_address(environment, number) for number, group in enumerate(CONSUMER_GROUPS)
+    }
+
+
+def _health_addresses(environment: Environment) -> dict[str, Address]:
+    """Where each consumer says how it is, if it is asked to."""
+    asked = {group: settings.health_address(own) for group, own in _own_environments(environment).items()}
+    return {group: address for group, address in asked.items() if address is not None}
+
+
 def _with_secrets(given: Environment, integrations: Mapping[str, Integration], folder: Path) -> Environment:
-    """Signing secrets and a token for trying out, where none are set; made once and kept for their owner's eyes."""
+    """Signing secrets and tokens for trying out, where none are set; made once and kept for their owner's eyes."""
     names = {each.signing_secrets_env: "whsec_" for each in integrations.values()}
-    names["ENTITLE_QUERY_TOKENS"] = "gateway_"
+    names |= {"ENTITLE_QUERY_TOKENS": "gateway_", "ENTITLE_ADMIN_TOKENS": "admin_"}
     missing = {name: prefix for name, prefix in names.items() if given.get(name) is None}
     if not missing:
         return given

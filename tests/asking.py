@@ -13,18 +13,23 @@ from typing import Any
 
 import sqlalchemy as sa
 import uvicorn
+from prometheus_client import CollectorRegistry
 
 from entitlements.api import snapshots
 from entitlements.api.app import query_app
+from entitlements.api.metrics import Metrics
 from entitlements.api.tokens import parse_tokens
 from entitlements.domain.facts import Fact
 from entitlements.store import record
+from ops.database import SETTINGS, migrate
 from ops.database import engine as engine_on
-from ops.database import migrate
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 ANY = "any"
 TOKENS = f"{ANY},of-acme@acme,of-globex@globex,of-nothing@gone"
+ADMIN = "admin"
+ADMIN_TOKENS = f"{ADMIN},admin-of-acme@acme,admin-of-nothing@gone"
+SETTINGS_SCHEMA = "entitle_settings"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +65,8 @@ class Api:
             answer = connection.getresponse()
             text = answer.read()
             given = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(status=answer.status, headers=given, body=json.loads(text) if text else None)
+            is_json = "json" in given.get("content-type", "")
+            return Answer(status=answer.status, headers=given, body=json.loads(text) if is_json else text.decode())
         finally:
             connection.close()
 
@@ -101,8 +107,15 @@ def listening(url: str, *facts: Fact, tables: bool = True) -> Iterator[Api]:
     with on(url) as engine:
         if tables:
             migrate(engine, "public")
+            migrate(engine, SETTINGS_SCHEMA, SETTINGS)
             write(engine, *facts)
-        app = query_app(engine, parse_tokens(TOKENS), clock=lambda: NOW)
+        app = query_app(
+            engine,
+            parse_tokens(TOKENS),
+            clock=lambda: NOW,
+            metrics=Metrics(CollectorRegistry()),
+            admins=parse_tokens(ADMIN_TOKENS),
+        )
         server = uvicorn.Server(
             uvicorn.Config(app, port=0, ws="none", lifespan="on", log_config=None, access_log=False)
         )
@@ -122,7 +135,13 @@ def listening(url: str, *facts: Fact, tables: bool = True) -> Iterator[Api]:
 def on(url: str) -> Iterator[sa.Engine]:
     """An engine on the database, as the query process has it."""
     database = sa.make_url(url).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
-    engine = engine_on(database, "public", connections=snapshots.DATABASE_THREADS, statement_timeout_s=1)
+    engine = engine_on(
+        database,
+        "public",
+        settings_schema=SETTINGS_SCHEMA,
+        connections=snapshots.DATABASE_THREADS,
+        statement_timeout_s=1,
+    )
     try:
         yield engine
     finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from entitlements.domain.facts import (
@@ -29,12 +31,16 @@ def catalog(
     number: int = 1,
     in_force_from: datetime | None = None,
     more_apis: tuple[str, ...] = (),
-) -> Fact:
+    portals: Mapping[str, str] = MappingProxyType({}),
+) -> CatalogRevision:
     """A revision: acme sells `enterprise` on the first integration, globex sells `reporting` on the last."""
     document = {
         "catalog": 1,
         "integrations": {name: {"mode": "test", "signing_secrets_env": "SECRETS"} for name in integrations},
-        "marketplaces": {"acme": {"integration": integrations[0]}, "globex": {"integration": integrations[-1]}},
+        "marketplaces": {
+            name: {"integration": integration, **({"customer_portal": portals[name]} if name in portals else {})}
+            for name, integration in (("acme", integrations[0]), ("globex", integrations[-1]))
+        },
         "orgs": {"initech": {"customer": "cus_paid"}, "ghost": {"customer": "cus_ghost"}},
         "products": {
             "monetized-product": {
@@ -89,28 +95,33 @@ def line(customer: str = "cus_paid", **changed: Any) -> Grant:
     return Grant(**(values | changed))
 
 
+def snapshot(customer: str, **changed: Any) -> InvoiceSnapshot:
+    """What a person is shown of the customer's invoice for June, which is open."""
+    values: dict[str, Any] = {
+        "integration": "main",
+        "customer": customer,
+        "invoice": f"in_{customer}",
+        "status": InvoiceStatus.OPEN,
+        "number": "A-1",
+        "subscription": "sub_1",
+        "currency": "usd",
+        "total": 2500,
+        "amount_due": 2500,
+        "amount_paid": 0,
+        "amount_remaining": 2500,
+        "pay_at": PAY_AT,
+        "created": JUNE,
+        "due_date": None,
+        "lines_complete": True,
+        "stated_at": JUNE,
+    }
+    return InvoiceSnapshot(**(values | changed))
+
+
 def unpaid(customer: str) -> tuple[Fact, ...]:
     """An open invoice for June, and where to pay it."""
     open_line = line(customer, status=InvoiceStatus.OPEN, paid_at=None, stated_at=JUNE)
-    shown = InvoiceSnapshot(
-        integration="main",
-        customer=customer,
-        invoice=open_line.invoice,
-        status=InvoiceStatus.OPEN,
-        number="A-1",
-        subscription="sub_1",
-        currency="usd",
-        total=2500,
-        amount_due=2500,
-        amount_paid=0,
-        amount_remaining=2500,
-        pay_at=PAY_AT,
-        created=JUNE,
-        due_date=None,
-        lines_complete=True,
-        stated_at=JUNE,
-    )
-    return (open_line, shown, named(customer))
+    return (open_line, snapshot(customer), named(customer))
 
 
 def named(customer: str) -> Customer:

@@ -1,4 +1,4 @@
-"""Decisions and what they rest on, as JSON (contract, section 6). Pure."""
+"""Decisions and what they rest on, and invoices, as JSON (contract, section 6). Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ from entitlements.domain.access import Decision
 from entitlements.domain.invoice import BilledLine
 from entitlements.domain.period import Period
 from entitlements.domain.quotas import QuotaAllowed
+from entitlements.domain.shown import InvoiceShown
+from schemas.stripe_event import InvoiceStatus
+
+TRANSITIONS = {
+    InvoiceStatus.OPEN: "finalized_at",
+    InvoiceStatus.UNCOLLECTIBLE: "marked_uncollectible_at",
+    InvoiceStatus.PAID: "paid_at",
+    InvoiceStatus.VOID: "voided_at",
+}
+"""When an invoice came to a status, as Stripe's `status_transitions` call it."""
 
 
 def evaluation(decision: Decision) -> dict[str, Any]:
@@ -40,6 +50,29 @@ def context(decision: Decision) -> dict[str, Any]:
 def unmapped(line: BilledLine) -> dict[str, Any]:
     """A billed line of no plan, for whoever has to name its price in the catalog."""
     stated = {"invoice": line.invoice, "line": line.id, "price": line.price, "cycle": cycle(line.period)}
+    return {name: value for name, value in stated.items() if value is not None}
+
+
+def invoice(shown: InvoiceShown) -> dict[str, Any]:
+    """An invoice for its portal; amounts in the currency's smallest unit. What is not known is left out."""
+    amounts = shown.amounts
+    stated: dict[str, Any] = {
+        "id": shown.id,
+        "number": amounts and amounts.number,
+        "status": shown.status.value,
+        "currency": amounts and amounts.currency,
+        "total": amounts and amounts.total,
+        "amount_due": amounts and amounts.amount_due,
+        "amount_paid": amounts and amounts.amount_paid,
+        "amount_remaining": amounts and amounts.amount_remaining,
+        "created": rfc3339(shown.created),
+        "due_date": None if shown.due_date is None else rfc3339(shown.due_date),
+        "transitions": {TRANSITIONS[status]: rfc3339(at) for status, at in shown.transitions.items()},
+        "cycles": [{"plan": each.plan, "line": each.line, **cycle(each.period)} for each in shown.cycles],
+        "pay_at": shown.pay_at,
+        "lines_complete": shown.lines_complete,
+        "contradictory": shown.is_contradictory,
+    }
     return {name: value for name, value in stated.items() if value is not None}
 
 

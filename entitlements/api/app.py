@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from http import HTTPStatus
 
@@ -15,7 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from entitlements.api import authzen, operations, portal
+from entitlements.api import authzen, explain, operations, orgs, portal
+from entitlements.api.metrics import Metrics
 from entitlements.api.responses import Problem, problem_response
 from entitlements.api.snapshots import CannotDecide, Snapshots
 from entitlements.api.tokens import Token, UnclearScope, presented
@@ -24,58 +25,88 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 Page = Callable[[Request, Token, Snapshots], Awaitable[Response]]
 
 FAILURES = (Problem, UnclearScope, CannotDecide, HTTPException, ClientDisconnect, Exception)
+ASK = (
+    "Ask with a token of ENTITLE_QUERY_TOKENS: Authorization: Bearer <token>. Those of ENTITLE_ADMIN_TOKENS are for "
+    "/v1/orgs/{org} alone."
+)
+ADMINISTER = (
+    "Come with a token of ENTITLE_ADMIN_TOKENS: Authorization: Bearer <token>. Those of ENTITLE_QUERY_TOKENS change "
+    "nothing, and while there are no admin tokens, only `entitle orgs` does."
+)
+"""What those are told who present no token that a page takes."""
+
 DETAILS = {
     HTTPStatus.NOT_FOUND: "There is no such page here.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This page is not asked with this method.",
 }
 
 
-def query_app(engine: Engine, tokens: Iterable[Token], clock: Callable[[], datetime]) -> ASGIApp:
+def query_app(
+    engine: Engine,
+    tokens: Iterable[Token],
+    clock: Callable[[], datetime],
+    *,
+    metrics: Metrics,
+    admins: Iterable[Token] = (),
+) -> ASGIApp:
     """
-    The ASGI application that answers the bearers of *tokens*; it runs on asyncio and uses lifespan.
+    The ASGI application that answers the bearers of *tokens*, and lets those of *admins* change settings; it runs on
+    asyncio and uses lifespan.
 
     *engine* needs `DATABASE_THREADS` connections, a statement timeout of no more than `ANSWER_SECONDS`, and the
-    search_path of the schema to be read. *clock* gives the current moment, aware of its zone.
+    search_path of the schemas of facts and of settings. *clock* gives the current moment, aware of its zone.
+    *metrics* are this application's alone.
     """
     snapshots = Snapshots(engine, clock)
-    known = tuple(tokens)
+    metrics.watch(is_away=snapshots.is_away)
+    known, administering = tuple(tokens), tuple(admins)
 
     def page(path: str, answer: Page, *, method: str = "GET") -> Route:
-        return Route(path, for_bearers(known, answer, snapshots), methods=[method])
+        return Route(path, for_bearers(known, answer, snapshots, ASK), methods=[method])
+
+    def admin_page(path: str, answer: Page, *methods: str) -> Route:
+        return Route(path, for_bearers(administering, answer, snapshots, ADMINISTER), methods=methods)
+
+    app = Starlette(
+        routes=[
+            page(authzen.EVALUATION, authzen.evaluation(metrics), method="POST"),
+            page(authzen.METADATA, authzen.metadata),
+            page("/v1/customers/{customer}/entitlements", portal.customer_entitlements),
+            page("/v1/orgs/{org}/entitlements", portal.org_entitlements),
+            page("/v1/customers/{customer}/invoices", portal.customer_invoices),
+            page("/v1/orgs/{org}/invoices", portal.org_invoices),
+            admin_page("/v1/orgs/{org}", orgs.org, "GET", "PUT", "DELETE"),
+            page("/v1/explain", explain.explain),
+            page("/v1/progress", operations.progress),
+            Route("/livez", operations.livez),
+            Route("/readyz", operations.readyz(snapshots)),
+            Route("/metrics", metrics.page),
+        ],
+        exception_handlers=dict.fromkeys(FAILURES, told),
+        lifespan=closing(snapshots),
+    )
+    app.router.redirect_slashes = False
+    return echoing_request_id(metrics.counting(app))
+
+
+def closing(snapshots: Snapshots) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """A lifespan that closes *snapshots* in the end."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         snapshots.close()
 
-    app = Starlette(
-        routes=[
-            page(authzen.EVALUATION, authzen.evaluation, method="POST"),
-            page(authzen.METADATA, authzen.metadata),
-            page("/v1/customers/{customer}/entitlements", portal.customer_entitlements),
-            page("/v1/orgs/{org}/entitlements", portal.org_entitlements),
-            page("/v1/progress", operations.progress),
-            Route("/livez", operations.livez),
-            Route("/readyz", operations.readyz(snapshots)),
-        ],
-        exception_handlers=dict.fromkeys(FAILURES, told),
-        lifespan=lifespan,
-    )
-    app.router.redirect_slashes = False
-    return echoing_request_id(app)
+    return lifespan
 
 
-def for_bearers(tokens: tuple[Token, ...], answer: Page, snapshots: Snapshots) -> Endpoint:
-    """*answer* for those who present one of *tokens*; for everyone else 401, before anything more is read."""
+def for_bearers(tokens: tuple[Token, ...], answer: Page, snapshots: Snapshots, otherwise: str) -> Endpoint:
+    """*answer* for those who present one of *tokens*; for all others 401, before anything more is read, and why."""
 
     async def guarded(request: Request) -> Response:
         token = presented(request.headers.get("authorization"), tokens)
         if token is None:
-            raise Problem(
-                HTTPStatus.UNAUTHORIZED,
-                "Ask with a token of ENTITLE_QUERY_TOKENS: Authorization: Bearer <token>.",
-                {"WWW-Authenticate": "Bearer"},
-            )
+            raise Problem(HTTPStatus.UNAUTHORIZED, otherwise, {"WWW-Authenticate": "Bearer"})
         return await answer(request, token, snapshots)
 
     return guarded

@@ -8,7 +8,7 @@ that is not known here included; 503 says that nothing can be said (contract, se
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from entitlements.api import answers
+from entitlements.api.metrics import Metrics
 from entitlements.api.requests import read_id, read_member, read_object, read_query, read_time
 from entitlements.api.responses import json_response, malformed
 from entitlements.api.snapshots import Snapshot, Snapshots
@@ -78,12 +79,21 @@ def answer(snapshot: Snapshot, token: Token, asked: Evaluation) -> Decision:
     return decide(found.standing, asked.api, asked.at or snapshot.now, known_apis=found.apis)
 
 
-async def evaluation(request: Request, token: Token, snapshots: Snapshots) -> Response:
+def evaluation(metrics: Metrics) -> Callable[[Request, Token, Snapshots], Awaitable[Response]]:
     """`POST /access/v1/evaluation`."""
-    asked = read_evaluation(await read_object(request))
-    decision = await snapshots.ask(lambda snapshot: answer(snapshot, token, asked))
-    log.debug("%s %s, api %s: %s", asked.subject.type, asked.subject.id, asked.api, decision.reason)
-    return json_response(answers.evaluation(decision))
+
+    async def evaluated(request: Request, token: Token, snapshots: Snapshots) -> Response:
+        asked = read_evaluation(await read_object(request))
+        with metrics.deciding():
+            decision = await snapshots.ask(lambda snapshot: answer(snapshot, token, asked))
+        metrics.decided(decision.reason)
+        log.debug(
+            "decided",
+            extra={"subject": f"{asked.subject.type}:{asked.subject.id}", "api": asked.api, "reason": decision.reason},
+        )
+        return json_response(answers.evaluation(decision))
+
+    return evaluated
 
 
 async def metadata(request: Request, _token: Token, _snapshots: Snapshots) -> Response:

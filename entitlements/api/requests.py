@@ -22,6 +22,7 @@ from schemas.fields import LAST_YEAR
 MAX_BODY_BYTES = 64 * 1024
 MAX_QUERY_BYTES = 4 * 1024
 LONGEST_ID = 255
+MOST_AT_ONCE = 100
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 """RFC 3339, where the seconds may be left out: AuthZEN's own examples of `context.time` leave them out."""
@@ -84,6 +85,13 @@ def read_id(value: object, where: str) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_ID or not value.isprintable():
         raise malformed(f"{where} must be a text of 1 to {LONGEST_ID} printable characters.")
     return value
+
+
+def read_limit(value: str, where: str) -> int:
+    """How many at once: 1 to `MOST_AT_ONCE`."""
+    if not re.fullmatch(r"[0-9]{1,3}", value) or not 1 <= int(value) <= MOST_AT_ONCE:
+        raise malformed(f"{where} must be a whole number from 1 to {MOST_AT_ONCE}.")
+    return int(value)
 
 
 def read_time(value: object, where: str) -> datetime:

@@ -26,9 +26,10 @@ def malformed(detail: str) -> Problem:
     return Problem(HTTPStatus.BAD_REQUEST, detail)
 
 
-def json_response(body: Mapping[str, Any], *, cache_control: str = "no-store") -> Response:
-    """200 with *body*."""
-    return Response(msgspec.json.encode(body), media_type="application/json", headers={"Cache-Control": cache_control})
+def json_response(body: Mapping[str, Any], *, status: int = HTTPStatus.OK, cache_control: str = "no-store") -> Response:
+    """*status* with *body*."""
+    headers = {"Cache-Control": cache_control}
+    return Response(msgspec.json.encode(body), status, media_type="application/json", headers=headers)
 
 
 def problem_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -3,7 +3,8 @@ Questions to the database, each answered from one moment. Edge: Postgres, from t
 
 A question is a plain function of a `Snapshot`: one read-only transaction in which all tables show the same moment. A
 database that is slow or away costs each question at most `ANSWER_SECONDS`, and its threads never more than
-`DATABASE_THREADS`: what can't be answered raises `CannotDecide`, and is never a denial.
+`DATABASE_THREADS`: what can't be answered raises `CannotDecide`, and is never a denial. A change of settings goes the
+same way, in a transaction that may write.
 """
 
 from __future__ import annotations
@@ -95,10 +96,11 @@ class Snapshot:
 class Snapshots:
     """The one way to the database: a bounded number of threads and of questions waiting for them."""
 
-    __slots__ = ("_away", "_catalogs", "_clock", "_engine", "_threads", "_unanswered")
+    __slots__ = ("_away", "_catalogs", "_clock", "_reading", "_threads", "_unanswered", "_writing")
 
     def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
-        self._engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._writing = engine.execution_options(isolation_level="REPEATABLE READ")
+        self._reading = self._writing.execution_options(postgresql_readonly=True)
         self._clock = clock
         self._catalogs = CatalogMemory()
         self._threads = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="question")
@@ -111,9 +113,20 @@ class Snapshots:
 
         Raises `CannotDecide` if the database is away, too slow, overrun with questions or not migrated.
         """
+        return await self._in_turn(self._reading, question)
+
+    async def change(self, change: Callable[[Snapshot], Answer]) -> Answer:
+        """
+        What *change* returns, which is called in a thread and may write; committed if it raises nothing.
+
+        Raises `CannotDecide` as `ask` does. After one, it may have been committed all the same: ask for it again.
+        """
+        return await self._in_turn(self._writing, change)
+
+    async def _in_turn(self, engine: Engine, question: Callable[[Snapshot], Answer]) -> Answer:
         if len(self._unanswered) >= MAX_UNANSWERED:
             raise CannotDecide("Too many questions are waiting for the database.")
-        future = self._threads.submit(self._answer, question)
+        future = self._threads.submit(self._answer, engine, question)
         self._unanswered.add(future)
         future.add_done_callback(self._unanswered.discard)
         try:
@@ -122,13 +135,17 @@ class Snapshots:
         except TimeoutError:
             raise CannotDecide(f"The database has not answered in {ANSWER_SECONDS:g} s.") from None
 
+    def is_away(self) -> bool:
+        """Whether the last question found the database away, or without the tables of this version."""
+        return self._away
+
     def close(self) -> None:
         """Take no more questions; those that wait for a thread are dropped."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _answer(self, question: Callable[[Snapshot], Answer]) -> Answer:
+    def _answer(self, engine: Engine, question: Callable[[Snapshot], Answer]) -> Answer:
         try:
-            with self._engine.connect() as connection:
+            with engine.begin() as connection:
                 answer = question(Snapshot(connection=connection, now=self._clock(), catalogs=self._catalogs))
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             self._note(error)

@@ -7,9 +7,10 @@ from enum import StrEnum
 
 from entitlements.api.snapshots import Snapshot
 from entitlements.api.tokens import Token, scope_of
-from entitlements.domain.access import Standing, apis_of, standing
-from entitlements.domain.catalog import Catalog
-from entitlements.domain.facts import CustomerFacts
+from entitlements.domain.access import Scope, Standing, apis_of, standing
+from entitlements.domain.catalog import Catalog, Revisions
+from entitlements.domain.facts import CustomerFacts, InvoiceSnapshot
+from entitlements.orgs import setting_of
 from entitlements.store import facts_of
 
 NOBODY = CustomerFacts(named=False)
@@ -33,10 +34,18 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Who the subject is, and the APIs that exist for it; *customer* is None for an org that nobody knows."""
+    """
+    Who the subject is in *scope*, and the APIs that exist for it; *customer* is None for an org that nobody knows.
+
+    *catalog* is the one in force now, of all *revisions*; *snapshots* are of all invoices, those outside the scope too.
+    """
 
     customer: str | None
+    scope: Scope
+    revisions: Revisions
+    catalog: Catalog
     standing: Standing
+    snapshots: tuple[InvoiceSnapshot, ...]
     apis: tuple[str, ...]
 
 
@@ -48,18 +57,29 @@ def find(snapshot: Snapshot, token: Token, subject: Subject) -> Found:
     """
     revisions, catalog = snapshot.terms()
     scope = scope_of(token, subject.marketplace, catalog)
-    customer = None if token.denies(subject.marketplace) else _customer(subject, catalog)
+    customer = None if token.denies(subject.marketplace) else _customer(snapshot, subject, scope.integration, catalog)
     facts = NOBODY
     if customer is not None:
         facts = facts_of(snapshot.connection, integration=scope.integration, customer=customer)
     found = standing(facts, scope, revisions)
-    return Found(customer=customer, standing=found, apis=apis_of(found, scope, revisions, snapshot.now))
+    return Found(
+        customer=customer,
+        scope=scope,
+        revisions=revisions,
+        catalog=catalog,
+        standing=found,
+        snapshots=facts.invoices,
+        apis=apis_of(found, scope, revisions, snapshot.now),
+    )
 
 
-def _customer(subject: Subject, catalog: Catalog) -> str | None:
+def _customer(snapshot: Snapshot, subject: Subject, integration: str, catalog: Catalog) -> str | None:
+    """An org that the catalog names is fixed by it; any other is what an operator set it to in this integration."""
     match subject.type:
         case SubjectType.CUSTOMER:
             return subject.id
+        case SubjectType.ORG if subject.id in catalog.orgs:
+            return catalog.orgs[subject.id].customer
         case SubjectType.ORG:
-            org = catalog.orgs.get(subject.id)
-            return None if org is None else org.customer
+            setting = setting_of(snapshot.connection, integration=integration, org=subject.id)
+            return None if setting is None else setting.customer

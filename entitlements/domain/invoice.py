@@ -154,6 +154,18 @@ def histories(facts: CustomerFacts) -> dict[str, InvoiceHistory]:
     return {name: _joined(name, grants[name], revocations[name]) for name in names}
 
 
+def believed(moments: dict[InvoiceStatus, datetime]) -> tuple[dict[InvoiceStatus, datetime], bool]:
+    """What is left of transitions that exclude each other, and whether both paid and void were among them."""
+    left = dict(moments)
+    is_contradictory = {InvoiceStatus.PAID, InvoiceStatus.VOID} <= left.keys()
+    if is_contradictory:
+        del left[InvoiceStatus.VOID]
+    settled = min((left[each] for each in (InvoiceStatus.PAID, InvoiceStatus.VOID) if each in left), default=None)
+    if settled is not None and left.get(InvoiceStatus.UNCOLLECTIBLE, settled) >= settled:
+        left.pop(InvoiceStatus.UNCOLLECTIBLE, None)  # nothing leaves paid or void: it never came to that
+    return left, is_contradictory
+
+
 def _joined(name: str, grants: list[Grant], revocations: list[Revocation]) -> InvoiceHistory:
     lines: dict[str, list[Grant]] = defaultdict(list)
     credited: dict[str, list[Revocation]] = defaultdict(list)
@@ -162,13 +174,7 @@ def _joined(name: str, grants: list[Grant], revocations: list[Revocation]) -> In
     for revocation in revocations:
         if revocation.kind is RevocationKind.CREDITED and revocation.line is not None:
             credited[revocation.line].append(revocation)
-    moments = _moments(grants, revocations)
-    is_contradictory = {InvoiceStatus.PAID, InvoiceStatus.VOID} <= moments.keys()
-    if is_contradictory:
-        del moments[InvoiceStatus.VOID]
-    settled = min((moments[each] for each in (InvoiceStatus.PAID, InvoiceStatus.VOID) if each in moments), default=None)
-    if settled is not None and moments.get(InvoiceStatus.UNCOLLECTIBLE, settled) >= settled:
-        moments.pop(InvoiceStatus.UNCOLLECTIBLE, None)  # nothing leaves paid or void: it never came to that
+    moments, is_contradictory = believed(_moments(grants, revocations))
     invoice_plan = first_stated((grant.stated_at, grant.invoice_plan or None) for grant in grants)
     return InvoiceHistory(
         id=name,

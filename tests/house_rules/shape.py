@@ -17,8 +17,12 @@ BASES = frozenset(
 )
 BASES_THAT_LIBRARIES_ASK_FOR = frozenset(
     {
+        "asyncio.Protocol",
         "click.ParamType",
+        "http.server.BaseHTTPRequestHandler",
         "kafka.consumer.subscription_state.ConsumerRebalanceListener",
+        "logging.Formatter",
+        "prometheus_client.registry.Collector",
         "sqlalchemy.types.UserDefinedType",
     }
 )

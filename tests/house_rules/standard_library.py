@@ -28,7 +28,7 @@ Where a part of the standard library may be imported, besides ops/, tests and wh
 """
 
 OTHER_RULES_SPEAK_OF = CLOCK | ENVIRONMENT | SIDE_DOORS
-FREE = ("ops", "tests")
+FREE = ("ops", "tests", "benchmarks")
 
 WAYS_OUT = (
     *(f"os.{name}" for name in ("exec", "fork", "popen", "posix_spawn", "spawn", "system")),

@@ -24,6 +24,9 @@ PAGES = [
     ("GET", "/.well-known/authzen-configuration"),
     ("GET", "/v1/customers/cus_paid/entitlements"),
     ("GET", "/v1/orgs/initech/entitlements"),
+    ("GET", "/v1/customers/cus_paid/invoices"),
+    ("GET", "/v1/orgs/initech/invoices"),
+    ("PUT", "/v1/orgs/initech"),
     ("GET", "/v1/progress"),
 ]
 
@@ -105,6 +108,12 @@ def test_a_large_body_is_413(api: Api, *, chunked: bool) -> None:
         ("GET", "/v1/customers/cus_paid/entitlements?att=2026-06-15T12:00:00Z", 400),
         ("GET", "/v1/customers/cus_paid/entitlements?marketplace=gone", 400),
         ("GET", f"/v1/customers/cus_paid/entitlements?at={'1' * 5_000}", 414),
+        ("GET", "/v1/customers/cus_paid/invoices?limit=0", 400),
+        ("GET", "/v1/customers/cus_paid/invoices?limit=101", 400),
+        ("GET", "/v1/customers/cus_paid/invoices?limit=ten", 400),
+        ("GET", "/v1/customers/cus_paid/invoices?starting_after=in_elsewhere", 400),
+        ("GET", "/v1/customers/cus_paid/invoices?page=2", 400),
+        ("POST", "/v1/orgs/initech", 405),
     ],
 )
 def test_every_refusal_is_a_problem(api: Api, method: str, path: str, status: int) -> None:

@@ -14,9 +14,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from consumers import grants, invoices, revocations
-from entitlements import ledger, store
+from entitlements import ledger, orgs, store
 from entitlements.domain.facts import CatalogRevision, Customer, Fact, Grant, canonical_json
-from ops.database import engine, migrate
+from ops.database import SETTINGS, engine, migrate
 from schemas.codec import StripeMessage
 from tests.pure_core import catalog, facts_of, record
 from tests.stripe_builders import Bill, Line, events, one_off, paid
@@ -41,6 +41,20 @@ def test_the_migrations_make_what_the_tables_say(database: sa.Engine) -> None:
             differences = compare_metadata(context, ledger.consumer_offsets.metadata)
 
     assert differences == []
+
+
+def test_the_settings_migrations_make_what_the_tables_say(fresh_database: str) -> None:
+    """So has the settings' own schema, whatever schema the engine is on that migrated it."""
+    facts, settings = engine(url(fresh_database), SCHEMA), engine(url(fresh_database), "settings")
+    migrate(facts, "settings", SETTINGS)
+    with settings.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": "migrations", "compare_type": True})
+        differences = compare_metadata(context, orgs.metadata)
+        tables = sa.inspect(connection).get_table_names()
+    facts.dispose()
+    settings.dispose()
+
+    assert (differences, sorted(tables)) == ([], ["migrations", "orgs"])
 
 
 def test_migrating_again_and_at_once_changes_nothing(fresh_database: str) -> None:
@@ -91,6 +105,18 @@ def test_what_is_recorded_is_read_back_whole(database: sa.Engine) -> None:
     assert set(wanted.grants) == set(found.grants)
     assert set(wanted.revocations) == set(found.revocations)
     assert set(wanted.invoices) == set(found.invoices)
+
+
+def test_facts_are_found_by_their_digests(database: sa.Engine) -> None:
+    """Of each kind those that are asked for, and no others."""
+    memory = record({}, events(paid(), Bill(id="in_2", lines=(Line(id="il_2"),), finalized="02-01", voided="02-03")))
+    one_of_each = {type(fact): digest for digest, fact in memory.items()}
+    with database.begin() as connection:
+        store.record(connection, memory.values())
+        found = store.facts_with(connection, one_of_each.values())
+
+    assert {memory[digest] for digest in one_of_each.values()} == set(found)
+    assert len(one_of_each) == 4
 
 
 def test_only_what_is_new_counts_as_recorded(database: sa.Engine) -> None:

@@ -93,6 +93,8 @@ def test_the_example_catalog_has_no_mistakes() -> None:
         ("query", "ENTITLE_QUERY_TOKENS"),
         ("migrate", "ENTITLE_DATABASE_URL"),
         ("progress", "ENTITLE_DATABASE_URL"),
+        ("orgs", "ENTITLE_DATABASE_URL"),
+        ("orgs set initech cus_1", "ENTITLE_DATABASE_URL"),
     ],
 )
 def test_a_missing_setting_is_one_line_and_exit_code_2(command: str, setting: str) -> None:

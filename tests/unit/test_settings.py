@@ -9,6 +9,7 @@ import pytest
 from entitlements.domain.catalog_document import read_catalog
 from ops import settings
 from ops.settings import Address, BadSetting, Environment
+from ops.stack import PORTS
 from tests.pure_core import catalog
 
 
@@ -53,11 +54,21 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
             "ENTITLE_KAFKA_SECURITY_PROTOCOL is 'TLS'",
         ),
         (settings.schema, {"ENTITLE_SCHEMA": 'x"; drop'}, "ENTITLE_SCHEMA is"),
+        (settings.settings_schema, {"ENTITLE_SETTINGS_SCHEMA": "Bad-Name"}, "ENTITLE_SETTINGS_SCHEMA is 'Bad-Name'"),
+        (
+            settings.settings_schema,
+            {"ENTITLE_SETTINGS_SCHEMA": "one", "ENTITLE_SCHEMA": "one"},
+            "ENTITLE_SETTINGS_SCHEMA is 'one', as ENTITLE_SCHEMA is",
+        ),
         (settings.catalog_path, {}, "ENTITLE_CATALOG is not set"),
         (settings.ingest_address, {"ENTITLE_INGEST_ADDRESS": "8080"}, "ENTITLE_INGEST_ADDRESS is '8080'"),
         (settings.query_address, {"ENTITLE_QUERY_ADDRESS": "host:70000"}, "ENTITLE_QUERY_ADDRESS is 'host:70000'"),
         (settings.query_tokens, {}, "ENTITLE_QUERY_TOKENS is not set"),
         (settings.query_tokens, {"ENTITLE_QUERY_TOKENS": "a,,b"}, "ENTITLE_QUERY_TOKENS: "),
+        (settings.admin_tokens, {"ENTITLE_ADMIN_TOKENS": "a@"}, "ENTITLE_ADMIN_TOKENS: "),
+        (settings.health_address, {"ENTITLE_HEALTH_ADDRESS": "9000"}, "ENTITLE_HEALTH_ADDRESS is '9000'"),
+        (settings.log_format, {"ENTITLE_LOG_FORMAT": "xml"}, "ENTITLE_LOG_FORMAT is 'xml': it takes one of text, json"),
+        (settings.log_level, {"ENTITLE_LOG_LEVEL": "loud"}, "ENTITLE_LOG_LEVEL is 'loud'"),
         (settings.log_topics, {"ENTITLE_EVENT_PARTITIONS": "0"}, "ENTITLE_EVENT_PARTITIONS is '0'"),
         (settings.log_topics, {"ENTITLE_EVENT_RETENTION_DAYS": "long"}, "ENTITLE_EVENT_RETENTION_DAYS is 'long'"),
     ],
@@ -150,6 +161,23 @@ def test_security_that_cannot_work_is_named(variables: dict[str, str], said: str
         settings.kafka(environment(ENTITLE_KAFKA="a:1", **{names[name]: value for name, value in variables.items()}))
 
 
+def test_each_of_several_consumers_has_a_health_address_of_its_own() -> None:
+    """The next one has the next port; none has one where none is asked for, or where there is no such port."""
+    given = environment(ENTITLE_HEALTH_ADDRESS="127.0.0.1:65534")
+
+    own = [settings.health_address(settings.with_own_health_address(given, number)) for number in range(2)]
+
+    assert own == [Address("127.0.0.1", 65534), Address("127.0.0.1", 65535)]
+    assert settings.health_address(settings.with_own_health_address(environment(), 1)) is None
+    with pytest.raises(BadSetting, match=r"ENTITLE_HEALTH_ADDRESS is .*:65536"):
+        settings.with_own_health_address(given, 2)
+
+
 def test_an_ipv6_address_is_written_in_brackets() -> None:
     """Only so is it part of a URL."""
     assert "[::1]:8080" == str(settings.ingest_address(environment(ENTITLE_INGEST_ADDRESS="[::1]:8080")))
+
+
+def test_a_free_address_is_none_that_the_system_gives_to_clients() -> None:
+    """A client that has it by chance would keep a listener that was killed from being started again."""
+    assert {settings.free_address().port in PORTS for _ in range(20)} == {True}

@@ -1,0 +1,89 @@
+"""
+Orgs as operators have set them: a marketplace's own names for Stripe's customers. Edge: Postgres.
+
+Settings, not facts: they lie in a schema of their own, which a rebuild of the facts leaves alone, and no record of the
+log says them. A row says what a name was set to, by whom and when; the latest row of a name counts, and all of them
+stay. The functions take a connection and never commit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    Identity,
+    Index,
+    MetaData,
+    PrimaryKeyConstraint,
+    Row,
+    Table,
+    Text,
+    func,
+    select,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from entitlements.tables import metadata as facts_metadata
+
+metadata = MetaData(naming_convention=facts_metadata.naming_convention)
+
+orgs = Table(
+    "orgs",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("integration", Text, nullable=False),
+    Column("org", Text, nullable=False),
+    Column("customer", Text, comment="NULL: the name was taken away"),
+    Column("set_by", Text, nullable=False),
+    Column("set_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("id"),
+    Index(None, "integration", "org", "id"),
+    comment="Which customer an operator said an org is; the latest row of an org counts",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgSetting:
+    """An operator, *set_by*, said at *set_at* that this org is this customer of the integration."""
+
+    integration: str
+    org: str
+    customer: str
+    set_by: str
+    set_at: datetime
+
+
+def set_org(connection: Connection, *, integration: str, org: str, customer: str, set_by: str) -> OrgSetting:
+    """From now on the org is this customer, whatever it was before."""
+    values = {"integration": integration, "org": org, "customer": customer, "set_by": set_by}
+    return _setting(connection.execute(insert(orgs).values(values).returning(orgs)).one())
+
+
+def take_away(connection: Connection, *, integration: str, org: str, set_by: str) -> None:
+    """From now on the org is nobody."""
+    values = {"integration": integration, "org": org, "customer": None, "set_by": set_by}
+    connection.execute(insert(orgs).values(values))
+
+
+def setting_of(connection: Connection, *, integration: str, org: str) -> OrgSetting | None:
+    """What the org is set to; None where it never was, or was taken away."""
+    latest = select(orgs).where(orgs.c.integration == integration, orgs.c.org == org).order_by(orgs.c.id.desc())
+    row = connection.execute(latest.limit(1)).one_or_none()
+    return None if row is None or row.customer is None else _setting(row)
+
+
+def settings_in(connection: Connection) -> tuple[OrgSetting, ...]:
+    """What every org of every integration is set to, in order of integration and name."""
+    name = (orgs.c.integration, orgs.c.org)
+    latest = select(orgs).distinct(*name).order_by(*name, orgs.c.id.desc())
+    return tuple(_setting(row) for row in connection.execute(latest) if row.customer is not None)
+
+
+def _setting(row: Row[Any]) -> OrgSetting:
+    return OrgSetting(**{name: row._mapping[name] for name in OrgSetting.__slots__})

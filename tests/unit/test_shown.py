@@ -1,0 +1,168 @@
+"""What a person is shown of invoices, at a moment."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from entitlements.domain.access import Scope, standing
+from entitlements.domain.catalog import Revisions
+from entitlements.domain.facts import CustomerFacts, Fact, Grant, InvoiceSnapshot, Revocation
+from entitlements.domain.shown import InvoiceShown, invoices_shown, snapshot_at
+from entitlements.store import as_revisions
+from schemas.stripe_event import InvoiceStatus
+from tests.stated import JULY, JUNE, PAY_AT, catalog, line, snapshot, voided_too
+
+PAID, OPEN, VOID = InvoiceStatus.PAID, InvoiceStatus.OPEN, InvoiceStatus.VOID
+UNCOLLECTIBLE = InvoiceStatus.UNCOLLECTIBLE
+HOUR = timedelta(hours=1)
+LATER = datetime(2026, 6, 15, tzinfo=UTC)
+
+
+def shown(*facts: Fact, at: datetime = LATER, marketplace: str | None = None) -> tuple[InvoiceShown, ...]:
+    """The invoices that these facts, and the story's catalog, come to."""
+    known = CustomerFacts(
+        named=True,
+        grants=tuple(fact for fact in facts if isinstance(fact, Grant)),
+        revocations=tuple(fact for fact in facts if isinstance(fact, Revocation)),
+        invoices=tuple(fact for fact in facts if isinstance(fact, InvoiceSnapshot)),
+    )
+    scope = Scope(integration="main", marketplace=marketplace)
+    return invoices_shown(standing(known, scope, revisions()), known.invoices, scope, at)
+
+
+def revisions() -> Revisions:
+    """The story's catalog."""
+    return as_revisions([catalog()])
+
+
+def of(status: InvoiceStatus, at: datetime, **changed: Any) -> InvoiceSnapshot:
+    """A snapshot that shows *status* and was stated at *at*."""
+    return snapshot("cus_paid", status=status, stated_at=at, **changed)
+
+
+@pytest.mark.parametrize(
+    ("status", "at", "number"),
+    [
+        (PAID, LATER, "paid, at last"),
+        (OPEN, JUNE + 3 * HOUR, "half paid"),
+        (OPEN, JUNE + HOUR, "open"),
+        (UNCOLLECTIBLE, LATER, "given up"),
+        (OPEN, JUNE - HOUR, "open"),
+    ],
+)
+def test_amounts_are_those_of_the_highest_rank_that_was_stated_last(
+    status: InvoiceStatus, at: datetime, number: str
+) -> None:
+    """Never of a status beyond the one that the invoice had, nor of a later moment; whatever the order they came in."""
+    snapshots = [
+        of(OPEN, JUNE, number="open"),
+        of(OPEN, JUNE + 2 * HOUR, number="half paid"),
+        of(UNCOLLECTIBLE, JUNE + 4 * HOUR, number="given up"),
+        of(PAID, JUNE + 5 * HOUR, number="paid"),
+        of(PAID, JUNE + 6 * HOUR, number="paid, at last"),
+    ]
+
+    for order in permutations(snapshots):
+        counts = snapshot_at(order, status, at)
+        assert counts is not None
+        assert counts.number == number
+
+
+def test_within_one_second_the_smallest_canonical_json_counts() -> None:
+    """Two snapshots of one status and second are told apart by what they say, not by which came first."""
+    one, other = of(OPEN, JUNE, amount_paid=100), of(OPEN, JUNE, amount_paid=200)
+
+    assert [one, one] == [snapshot_at(order, OPEN, LATER) for order in ([one, other], [other, one])]
+
+
+def test_where_only_a_later_snapshot_is_known_it_counts() -> None:
+    """A number and a total are better than none; without any snapshot there is none."""
+    paid = of(PAID, JUNE + HOUR)
+
+    assert paid == snapshot_at([paid], OPEN, JUNE)
+    assert snapshot_at([], OPEN, JUNE) is None
+
+
+def test_an_invoice_is_shown_as_it_was() -> None:
+    """Before payment it was open, could be paid, and had not been paid; before finalization it was not there."""
+    facts = (
+        line(),
+        of(OPEN, JUNE, amount_remaining=2500),
+        of(PAID, JUNE + timedelta(minutes=5), amount_remaining=0),
+    )
+
+    ((now,), (before,)) = shown(*facts), shown(*facts, at=JUNE + timedelta(minutes=1))
+    assert (now.status, now.pay_at) == (PAID, None)
+    assert dict(now.transitions) == {OPEN: JUNE, PAID: JUNE + timedelta(minutes=5)}
+    assert now.amounts is not None
+    assert now.amounts.amount_remaining == 0
+    assert (before.status, before.pay_at, dict(before.transitions)) == (OPEN, PAY_AT, {OPEN: JUNE})
+    assert before.amounts is not None
+    assert before.amounts.amount_remaining == 2500
+    assert shown(*facts, at=JUNE - HOUR) == ()
+
+
+def test_the_status_is_the_one_that_decisions_rest_on() -> None:
+    """A snapshot that the grants consumer has not come to yet shows nothing as paid that gateways deny."""
+    behind = line(status=OPEN, paid_at=None, stated_at=JUNE)
+    open_, paid = of(OPEN, JUNE), of(PAID, JUNE + HOUR)
+
+    (invoice,) = shown(behind, open_, paid)
+    assert (invoice.status, invoice.amounts, invoice.pay_at) == (OPEN, open_, PAY_AT)
+
+
+def test_an_invoice_that_snapshots_alone_know_is_shown() -> None:
+    """One without any line that bills for something: each status since it was stated, void not believed."""
+    snapshots = [of(OPEN, JUNE), of(PAID, JUNE + HOUR), of(VOID, JUNE + 2 * HOUR)]
+
+    (invoice,) = shown(*snapshots)
+    assert (invoice.status, invoice.is_contradictory, invoice.cycles) == (PAID, True, ())
+    assert dict(invoice.transitions) == {OPEN: JUNE, PAID: JUNE + HOUR}
+    assert shown(*snapshots, marketplace="acme") == ()
+
+
+def test_an_invoice_that_no_snapshot_shows_yet_has_its_cycles() -> None:
+    """Without number and amounts, and nobody knows whether its lines are complete."""
+    (invoice,) = shown(line(), voided_too("cus_paid"))
+
+    assert (invoice.amounts, invoice.lines_complete, invoice.created) == (None, None, JUNE)
+    assert [(each.plan, each.line, each.period.start) for each in invoice.cycles] == [
+        ("enterprise", "il_cus_paid", JUNE)
+    ]
+    assert invoice.is_contradictory
+
+
+def test_a_marketplace_s_scope_shows_its_own_lines_alone() -> None:
+    """Of an invoice with lines of two marketplaces and of none, each sees its own; others' invoices not at all."""
+    facts = (
+        line(),
+        line(line="il_report", price="price_reporting"),
+        line(line="il_odd", price="price_nobody_named"),
+        line(invoice="in_other", line="il_other", price="price_reporting", invoice_created=JULY, finalized_at=JUNE),
+    )
+    plans = {
+        marketplace: [
+            (each.id, [cycle.plan for cycle in each.cycles]) for each in shown(*facts, marketplace=marketplace)
+        ]
+        for marketplace in (None, "acme", "globex")
+    }
+
+    assert plans == {
+        None: [("in_other", ["reporting"]), ("in_cus_paid", ["enterprise", None, "reporting"])],
+        "acme": [("in_cus_paid", ["enterprise"])],
+        "globex": [("in_other", ["reporting"]), ("in_cus_paid", ["reporting"])],
+    }
+
+
+def test_lines_are_complete_once_any_snapshot_had_them_all() -> None:
+    """Lines are joined over snapshots, so one that has all of them is enough."""
+    short, whole = of(OPEN, JUNE, lines_complete=False), of(PAID, JUNE + HOUR, lines_complete=True)
+
+    assert [each.lines_complete for facts in ((short,), (short, whole)) for each in shown(line(), *facts)] == [
+        False,
+        True,
+    ]
