@@ -6,11 +6,14 @@ import hashlib
 import hmac
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+
+from entitlements.api.answers import rfc3339
 
 PATIENCE_S = 15.0
 
@@ -47,10 +50,15 @@ class Edge:
             "subject": {"type": "customer", "id": customer},
             "action": {"name": "invoke"},
             "resource": {"type": "api", "id": api},
-            "context": {"time": at.astimezone(UTC).isoformat().replace("+00:00", "Z")},
+            "context": {"time": rfc3339(at)},
         }
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         return _ask("POST", f"{self.query}/access/v1/evaluation", json.dumps(question).encode(), headers)
+
+    def explain(self, *, customer: str, api: str, at: datetime) -> Told:
+        """Ask why, about a moment."""
+        question = urllib.parse.urlencode({"customer": customer, "api": api, "at": rfc3339(at)})
+        return _ask("GET", f"{self.query}/v1/explain?{question}", None, {"Authorization": f"Bearer {self.token}"})
 
     def next_offsets(self) -> Mapping[str, Mapping[str, int]]:
         """How far each consumer group is, by `topic-partition`."""

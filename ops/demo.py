@@ -15,7 +15,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from entitlements.api.answers import rfc3339
+from ops import explained
 from ops.asking import Edge, Told, passed, wait_for
 from ops.story import Question, customer_of, story
 from schemas.topics import CONSUMER_GROUPS
@@ -62,6 +65,7 @@ class Telling:
         """Tell it to two customers, and return how many answers were wrong."""
         name, other = (f"demo-{secrets.token_hex(6)}" for _ in range(2))
         wrong = self._told_in_order(name) + self._told_at_random(name, other)
+        self._explained(name)
         if wrong:
             self.console.print(f"[bold red]{wrong} answers were wrong.[/]")
         else:
@@ -100,6 +104,16 @@ class Telling:
             table.add_row(*_asked(question), str(first), *_verdict(second, question))
         self.console.print(table)
         return wrong
+
+    def _explained(self, name: str) -> None:
+        """Why the story's last answer is as it is."""
+        customer, question = customer_of(name), story(name)[-1].questions[-1]
+        told = self.edge.explain(customer=customer, api=question.api, at=question.at)
+        if told.status != 200:
+            raise StoryFailed(f"the query listener answered HTTP {told.status}: {told.body.get('detail', '')}")
+        asked = f"--customer {customer} --api {question.api} --at {rfc3339(question.at)}"
+        self.console.print(Text(f"$ entitle explain {asked}", style="bold"))
+        self.console.print(explained.shown(told.body))
 
     def _ask(self, customer: str, question: Question) -> Answer:
         told = self.edge.evaluate(customer=customer, api=question.api, at=question.at)

@@ -8,7 +8,7 @@ the two orders below; their facts are still to come.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,7 +16,7 @@ from enum import StrEnum
 from entitlements.domain.catalog import Plan, Revisions
 from entitlements.domain.cycles import Cycle
 from entitlements.domain.facts import CustomerFacts
-from entitlements.domain.invoice import BilledLine, histories
+from entitlements.domain.invoice import BilledLine, InvoiceHistory, histories
 from entitlements.domain.items import with_items
 from entitlements.domain.period import Period, unbroken_until
 from entitlements.domain.quotas import QuotaAllowed, added_up
@@ -102,6 +102,7 @@ class Standing:
     """A customer's facts under the catalog's terms, ready to be asked about any API and any moment."""
 
     named: bool
+    invoices: Mapping[str, InvoiceHistory]
     billed: Billed
     pay_at: dict[str, str]
     contradictory: tuple[str, ...]
@@ -116,12 +117,7 @@ def standing(facts: CustomerFacts, scope: Scope, revisions: Revisions) -> Standi
     What a customer has, once for many questions. A customer is *named* when Stripe, or an operator, ever named it.
     """
     invoices = with_items(histories(facts))
-    everything = billed(invoices, scope.integration, revisions)
-    in_scope = Billed(
-        cycles=tuple(cycle for cycle in everything.cycles if scope.sells(cycle.plan)),
-        spans=tuple(span for span in everything.spans if scope.sells(span.cycle.plan)),
-        unmapped=everything.unmapped if scope.marketplace is None else (),
-    )
+    in_scope = billed_in(scope, invoices, revisions)
     sold = {cycle.invoice.id for cycle in in_scope.cycles}
     pages: dict[str, list[tuple[datetime, str]]] = {}
     for snapshot in facts.invoices:
@@ -129,6 +125,7 @@ def standing(facts: CustomerFacts, scope: Scope, revisions: Revisions) -> Standi
             pages.setdefault(snapshot.invoice, []).append((snapshot.stated_at, snapshot.pay_at))
     return Standing(
         named=facts.named or bool(invoices),
+        invoices=invoices,
         billed=in_scope,
         pay_at={invoice: page for invoice, said in pages.items() if (page := first_stated(said)) is not None},
         contradictory=tuple(
@@ -136,6 +133,16 @@ def standing(facts: CustomerFacts, scope: Scope, revisions: Revisions) -> Standi
             for invoice in invoices.values()
             if invoice.is_contradictory and (scope.marketplace is None or invoice.id in sold)
         ),
+    )
+
+
+def billed_in(scope: Scope, invoices: Mapping[str, InvoiceHistory], revisions: Revisions) -> Billed:
+    """What invoices give for plans that are sold in *scope*; lines of no plan belong to no marketplace."""
+    everything = billed(invoices, scope.integration, revisions)
+    return Billed(
+        cycles=tuple(cycle for cycle in everything.cycles if scope.sells(cycle.plan)),
+        spans=tuple(span for span in everything.spans if scope.sells(span.cycle.plan)),
+        unmapped=everything.unmapped if scope.marketplace is None else (),
     )
 
 

@@ -254,11 +254,15 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """A catalog as it was applied: its number, from 1 on, and the moment it is in force from (None: from ever)."""
+    """
+    A catalog as it was applied: its number, from 1 on, the moment it is in force from (None: from ever), and by whom
+    (None where nobody says).
+    """
 
     number: int
     in_force_from: datetime | None
     catalog: Catalog
+    applied_by: str | None = None
 
     def __post_init__(self) -> None:
         if self.in_force_from is not None:

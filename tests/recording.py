@@ -1,0 +1,66 @@
+"""A log as the consumers would have read it: facts, provenance and dead letters of Stripe's events. Edge: Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import sqlalchemy as sa
+
+from consumers import provenance
+from consumers.record import Record
+from entitlements import ledger, store
+from entitlements.ledger import Outcome, Position
+from schemas.codec import InvalidMessage, StripeMessage
+from schemas.topics import EVENTS
+from tests.pure_core import DECIDERS, INTEGRATION
+from tests.stripe_builders import Json
+
+APPENDED_MS = 1_780_000_000_000
+"""When the broker had every record."""
+
+GROUPS = ("grants", "revocations", "invoices")
+"""In the order of `DECIDERS`."""
+
+
+def read(
+    engine: sa.Engine,
+    events: Iterable[Json],
+    *,
+    integration: str = INTEGRATION,
+    partition: int = 0,
+    groups: Collection[str] = GROUPS,
+    set_aside: str | None = None,
+) -> None:
+    """
+    Each event is the next record of *partition*, and *groups* read it; *set_aside* is why they can't, if they can't.
+    """
+    for offset, event in enumerate(events):
+        message = StripeMessage(integration=integration, event=event)
+        record = Record(
+            topic=EVENTS, partition=partition, offset=offset, timestamp=APPENDED_MS, key=None, value=b"", headers=()
+        )
+        with engine.begin() as connection:
+            for group, decide in zip(GROUPS, DECIDERS, strict=True):
+                if group not in groups:
+                    continue
+                facts = () if set_aside else decide(message)
+                new = store.record(connection, facts)
+                outcome = Outcome.RECORDED if new else Outcome.DUPLICATE if facts else Outcome.IGNORED
+                if set_aside:
+                    outcome = Outcome.DEAD_LETTER
+                    letter = provenance.dead_letter(_at(group, partition), record, InvalidMessage(set_aside))
+                    ledger.write_dead_letters(connection, [letter])
+                row = provenance.row(group, record, message, outcome, (fact.digest for fact in facts))
+                ledger.write_provenance(connection, [row])
+
+
+def reached(engine: sa.Engine, *, next_offset: int, partition: int = 0) -> None:
+    """Every group goes on from there in *partition*."""
+    with engine.begin() as connection:
+        ledger.begin(connection, [_at(group, partition, next_offset) for group in GROUPS])
+
+
+def _at(group: str, partition: int, next_offset: int = 0) -> Position:
+    return Position(
+        group=group, topic=EVENTS, partition=partition, next_offset=next_offset, cluster_id="c", topic_id="t"
+    )
