@@ -74,10 +74,14 @@ Positions = Mapping[tuple[str, Partition], Position]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """A batch that is committed: where each group goes on, and what became of the records, in their order."""
+    """
+    A batch that is committed: where each group goes on, what became of the records, in their order, and which facts
+    were new or changed something.
+    """
 
     positions: Positions
     verdicts: Mapping[str, Sequence[Verdict]]
+    learnt: Mapping[str, Sequence[Fact]]
 
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
@@ -149,6 +153,7 @@ def _write(
     recording: Recording,
 ) -> Taken:
     verdicts: dict[str, Sequence[Verdict]] = {}
+    learnt: dict[str, Sequence[Fact]] = {}
     moves: dict[tuple[str, Partition], Position] = {}
     for group in groups:
         verdicts[group.name], new = recording(connection, group, decided[group.name])
@@ -167,11 +172,10 @@ def _write(
             ],
         )
         facts = (fact for verdict in verdicts[group.name] for fact in verdict.facts)
-        ledger.write_changes(
-            connection, group.name, {(fact.integration, fact.customer) for fact in facts if fact.digest in new}
-        )
+        learnt[group.name] = [*{digest: fact for fact in facts if (digest := fact.digest) in new}.values()]
+        ledger.write_changes(connection, group.name, {(fact.integration, fact.customer) for fact in learnt[group.name]})
     ledger.advance(connection, ((positions[key], moved) for key, moved in moves.items()))
-    return Taken(positions={**positions, **moves}, verdicts=verdicts)
+    return Taken(positions={**positions, **moves}, verdicts=verdicts, learnt=learnt)
 
 
 def _record_together(

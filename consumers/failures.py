@@ -29,6 +29,13 @@ class Failure(StrEnum):
     BUG = "bug"
 
 
+class Server(StrEnum):
+    """What a consumer waits for when it is away."""
+
+    KAFKA = "kafka"
+    DATABASE = "database"
+
+
 class AnotherLog(Exception):
     """The offsets in Postgres belong to another log than the one in Kafka; a person has to say which one is meant."""
 
@@ -52,6 +59,7 @@ _SQLSTATE_KIND = {
     "57": Failure.TRANSIENT,  # shut down, starting, statement cancelled
     "58": Failure.TRANSIENT,  # input/output error outside of the database
     "25006": Failure.TRANSIENT,  # read-only: a failover is under way
+    "25P03": Failure.TRANSIENT,  # stopped in mid-transaction for so long that Postgres ended the session
 }
 
 
@@ -83,6 +91,17 @@ def classify(error: BaseException) -> Failure:
 def is_transient(error: BaseException) -> bool:
     """Whether waiting cures it."""
     return classify(error) is Failure.TRANSIENT
+
+
+def server_of(error: BaseException) -> Server | None:
+    """The server whose absence a transient *error* tells of; None for `Fenced`, which tells of another instance."""
+    match error:
+        case Fenced():
+            return None
+        case KafkaError():
+            return Server.KAFKA
+        case _:
+            return Server.DATABASE
 
 
 def reason(error: BaseException) -> str:

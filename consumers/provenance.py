@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +25,7 @@ def row(
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
-        **_shown_by(message),
+        **shown_by(message),
         "outcome": str(outcome),
         "facts": list(digests),
         "appended_at": _moment(record.timestamp / 1000 if record.timestamp >= 0 else None),
@@ -53,13 +53,14 @@ def dead_letter(position: Position, record: Record, error: Exception) -> dict[st
     }
 
 
-def _shown_by(message: Message | None) -> dict[str, Any]:
+def shown_by(message: Message | None) -> dict[str, Any]:
+    """Which event of whom about what *message* says it is; null where it does not say, or not as it should."""
     shown = dict.fromkeys(("integration", "event_id", "event_type", "event_created", "object_id", "customer"))
     match message:
         case StripeMessage(integration=integration, event=event):
             data = event.get("data")
-            found = data.get("object") if isinstance(data, Mapping) else None
-            stripe_object = found if isinstance(found, Mapping) else {}
+            found = data.get("object") if isinstance(data, dict) else None
+            stripe_object = found if isinstance(found, dict) else {}
             is_customer = stripe_object.get("object") == "customer"
             return {
                 "integration": _text(integration),
@@ -76,7 +77,7 @@ def _shown_by(message: Message | None) -> dict[str, Any]:
 
 
 def _id(value: Any) -> Any:
-    return value.get("id") if isinstance(value, Mapping) else value
+    return value.get("id") if isinstance(value, dict) else value
 
 
 def _text(value: Any) -> str | None:

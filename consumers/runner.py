@@ -10,7 +10,6 @@ its rows are read, checked against the log, and sought.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,14 +28,16 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from consumers import telling
+from consumers import metrics
 from consumers.batch import Decode, Group, Positions, take
 from consumers.extent import Extent, check, ends_of, extents, start
-from consumers.failures import is_transient, reason
+from consumers.failures import Server, is_transient
 from consumers.log import Log, Source
+from consumers.metrics import Metrics
 from consumers.record import Partition
+from consumers.telling import Health, Telling
 from entitlements import ledger
-from entitlements.ledger import Fenced, Position
+from entitlements.ledger import Position
 from schemas import codec
 
 DEAD_LETTERS_IN_A_ROW = 100
@@ -44,19 +45,8 @@ DEAD_LETTERS_IN_A_ROW = 100
 
 POLL_S = 0.5
 LONGEST_WAIT_S = 5.0
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """Whether the consumer can do its work; *detail* says what it is waiting for."""
-
-    ready: bool
-    detail: str
-
-
-STARTING = Health(ready=False, detail="starting")
+LOOK_EVERY_S = 5.0
+"""How long nothing may come before Postgres is asked whether it still says what is held here."""
 
 
 def run(
@@ -69,6 +59,8 @@ def run(
     stop: threading.Event | None = None,
     dead_letters_in_a_row: int = DEAD_LETTERS_IN_A_ROW,
     on_health: Callable[[Health], None] = lambda _: None,
+    on_round: Callable[[], None] = lambda: None,
+    counting: Metrics | None = None,
     decode: Decode = codec.decode,
 ) -> None:
     """
@@ -79,7 +71,8 @@ def run(
     *until* (next offsets by partition, as `extent.ends_of` gives them) this is a replay: it joins no group, reads these
     partitions itself, feeds all *groups* in one pass, and returns when it is there.
 
-    While a server is away it waits, and goes on by itself. Raises `AnotherLog`, `OffsetOutOfRange` and
+    While a server is away it waits, and goes on by itself; *on_round* is called again and again, also then: when it is
+    not, for longer than a batch takes, something hangs. Raises `AnotherLog`, `OffsetOutOfRange` and
     `TooManyDeadLetters` where a person has to decide, and whatever is a bug; then nothing of the batch is recorded.
     """
     if until is None and len(groups) != 1:
@@ -92,8 +85,9 @@ def run(
         until=until,
         stop=stop or threading.Event(),
         limit=dead_letters_in_a_row,
-        on_health=on_health,
+        on_round=on_round,
         decode=decode,
+        tell=Telling("+".join(group.name for group in groups), counting or metrics.unseen(), on_health),
     )
     try:
         runner.work()
@@ -110,17 +104,13 @@ class _Runner:
     until: Mapping[Partition, int] | None
     stop: threading.Event
     limit: int
-    on_health: Callable[[Health], None]
+    on_round: Callable[[], None]
     decode: Decode
+    tell: Telling
     log: Log | None = None
     positions: Positions = field(default_factory=dict)
     kafka_knows: bool = True
-    health: Health = STARTING
-
-    @property
-    def name(self) -> str:
-        """What log lines call it."""
-        return "+".join(group.name for group in self.groups)
+    looked_at: float = 0.0
 
     def work(self) -> None:
         """Round after round, until stopped or there."""
@@ -142,6 +132,7 @@ class _Runner:
             self.log.close()
 
     def _round(self) -> None:
+        self.on_round()
         log = self.log = self.log or self._open()
         if unsettled := log.unsettled():
             self._settle(log, unsettled)
@@ -151,13 +142,17 @@ class _Runner:
         if records:
             started = time.monotonic()
             taken = take(self._transaction, self.decode, self.groups, records, self.positions, self.limit)
-            self.positions, self.kafka_knows = taken.positions, False
-            telling.batch(taken, time.monotonic() - started)
+            self.positions, self.kafka_knows, self.looked_at = taken.positions, False, time.monotonic()
+            self.tell.batch(taken, time.monotonic() - started)
+        elif time.monotonic() - self.looked_at > LOOK_EVERY_S:
+            self._look(log)
         self._report()
-        if not log.answers():
-            self._say(Health(ready=False, detail="Kafka does not answer"))
-        elif not log.unsettled():
-            self._say(Health(ready=True, detail="at work"))
+        is_at_work = log.answers() and not log.unsettled()
+        self.tell.stands(self.positions, log.assigned(), caught_up=is_at_work and not records)
+        if is_at_work:
+            self.tell.health(Health(ready=True, detail="at work"))
+        elif not log.answers():
+            self.tell.health(Health(ready=False, detail="Kafka does not answer", away=Server.KAFKA))
 
     def _open(self) -> Log:
         if self.until is not None:
@@ -182,7 +177,14 @@ class _Runner:
                 next_offsets[partition] = min(row.next_offset, next_offsets.get(partition, row.next_offset))
         for partition, next_offset in next_offsets.items():
             log.settle(partition, next_offset, found[partition].topic_id)
-        logger.info("%s goes on from %s", self.name, telling.places(self.positions.values()))
+        self.tell.goes_on(self.positions.values())
+
+    def _look(self, log: Log) -> None:
+        """A Postgres that is away, or was restored from a backup, is noticed though no record comes."""
+        rows = {(row.group, (row.topic, row.partition)): row for row in self._rows()}
+        if any(rows.get(key) != held for key, held in self.positions.items()):
+            log.unsettle()
+        self.looked_at = time.monotonic()
 
     def _rows(self, starts: Sequence[Position] = ()) -> tuple[Position, ...]:
         with self._transaction() as connection:
@@ -219,15 +221,14 @@ class _Runner:
         error = attempt.outcome.exception() if attempt.outcome else None
         if self.log is not None:
             self.log.unsettle()
-        if isinstance(error, Fenced):
-            logger.warning("%s", error)
-        elif error is not None:
-            self._say(Health(ready=False, detail=reason(error)))
+        if error is not None:
+            self.tell.dropped(error)
 
     def _stand_by(self, seconds: float) -> None:
         """Wait, polling on: a member that does not poll is put out of its group, and holds up its rebalances."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self.stop.is_set():
+            self.on_round()
             if self.log is not None:
                 try:
                     self.log.poll(0.0)
@@ -235,14 +236,6 @@ class _Runner:
                     if not error.retriable:
                         raise
             self.stop.wait(min(left, 0.1))
-
-    def _say(self, health: Health) -> None:
-        if self.health is STARTING or health.ready != self.health.ready:
-            level, state = (logging.INFO, "ready") if health.ready else (logging.WARNING, "waiting")
-            logger.log(level, "%s is %s: %s", self.name, state, health.detail)
-        if health != self.health:
-            self.health = health
-            self.on_health(health)
 
 
 _SEARCH_PATH = text("SELECT set_config('search_path', :path, true)")

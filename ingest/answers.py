@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
@@ -32,13 +33,33 @@ Header = tuple[bytes, bytes]
 App = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 
 
+JSON = b"application/json"
+PROBLEM_JSON = b"application/problem+json"
+PROMETHEUS_TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+class Outcome(StrEnum):
+    """What becomes of a delivery."""
+
+    PUBLISHED = "published"
+    IGNORED = "ignored"
+    REFUSED = "refused"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the client is told; *outcome* is what the log is told."""
+    """
+    What the client is told: *body* is JSON to be, or bytes as they are.
+
+    Of a delivery the log is told *outcome* and *facts*; *cause* (a reason, a status) tells outcomes of one kind apart.
+    """
 
     status: int
-    body: Mapping[str, Any]
-    outcome: str
+    body: Mapping[str, Any] | bytes
+    content_type: bytes = JSON
+    outcome: Outcome = Outcome.REFUSED
+    cause: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
     headers: tuple[Header, ...] = ()
     body_was_read: bool = True
     decision: Publish | Ignore | None = None
@@ -55,7 +76,8 @@ def published(decision: Publish, at: Published) -> Answer:
             "partition": at.partition,
             "offset": at.offset,
         },
-        outcome=f"published topic={at.topic} partition={at.partition} offset={at.offset}",
+        outcome=Outcome.PUBLISHED,
+        facts={"topic": at.topic, "partition": at.partition, "offset": at.offset},
         decision=decision,
     )
 
@@ -65,7 +87,9 @@ def ignored(decision: Ignore) -> Answer:
     return Answer(
         status=200,
         body={"status": "ignored", "reason": decision.reason},
-        outcome=f"ignored reason={decision.reason}",
+        outcome=Outcome.IGNORED,
+        cause=decision.reason,
+        facts={"reason": decision.reason},
         decision=decision,
     )
 
@@ -81,7 +105,9 @@ def problem(
     return Answer(
         status=status,
         body={"type": "about:blank", "title": status.phrase, "status": status, "detail": detail},
-        outcome=f"refused status={status} detail={detail}",
+        content_type=PROBLEM_JSON,
+        cause=str(int(status)),
+        facts={"status": int(status), "detail": detail},
         headers=headers,
         body_was_read=body_was_read,
         decision=decision,
@@ -95,9 +121,8 @@ def retry_after(seconds: int) -> Header:
 
 async def respond(answer: Answer, receive: Receive, send: Send) -> None:
     """Send *answer*; where the body was not read to its end, the connection is closed after it."""
-    body = msgspec.json.encode(answer.body)
-    content_type = b"application/json" if answer.status == HTTPStatus.OK else b"application/problem+json"
-    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *answer.headers]
+    body = answer.body if isinstance(answer.body, bytes) else msgspec.json.encode(answer.body)
+    headers = [(b"content-type", answer.content_type), (b"content-length", b"%d" % len(body)), *answer.headers]
     if not answer.body_was_read:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": int(answer.status), "headers": headers})

@@ -12,12 +12,25 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
-import uvicorn
-
-from ingest.answers import Answer, App, Header, Receive, Scope, Send, ignored, problem, published, respond, retry_after
+from ingest.answers import (
+    PROMETHEUS_TEXT,
+    Answer,
+    App,
+    Header,
+    Outcome,
+    Receive,
+    Scope,
+    Send,
+    ignored,
+    problem,
+    published,
+    respond,
+    retry_after,
+)
 from ingest.delivery import Ignore, Integration, NotAnEvent, Publish, ThinEventNotFetched, decide
+from ingest.metrics import Metrics
 from ingest.publisher import Overloaded, Published, PublishFailed
 from ingest.signature import SignatureRejected, verify
 from schemas.codec import Headers
@@ -37,7 +50,7 @@ MAX_RECEIVING_BYTES = 64 * 1024 * 1024
 """Held of all bodies that are not whole yet: anybody can send them, for a signature is over a whole body."""
 
 SHUTDOWN_SECONDS = 20
-"""After SIGTERM: more than a slow body and a slow confirmation take together."""
+"""For what has begun when the process is told to stop: more than a slow body and a slow confirmation take together."""
 
 TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 """Version 00 of W3C Trace Context; of any other version a new trace is begun, as its section 4.3 allows."""
@@ -52,39 +65,16 @@ class Publisher(Protocol):
     async def publish(self, *, key: bytes, value: bytes, headers: Headers) -> Published: ...
 
 
-def ingest_app(integrations: Mapping[str, Integration], publisher: Publisher, clock: Callable[[], float]) -> App:
+def ingest_app(
+    integrations: Mapping[str, Integration], publisher: Publisher, clock: Callable[[], float], metrics: Metrics
+) -> App:
     """
     The ASGI application that takes the deliveries of *integrations*, by name, and gives them to *publisher*.
 
     *clock* is read for durations alone, in seconds from any beginning, and must not go back. The publisher is started
-    and closed with the application's lifespan.
+    and closed with the application's lifespan. *metrics* are this application's alone.
     """
-    return _Ingest(integrations, publisher, clock)
-
-
-def server(app: App) -> uvicorn.Server:
-    """
-    The HTTP server of *app*: `.run(sockets=[...])` it, or await `.serve(sockets=[...])` in a loop of one's own.
-
-    The sockets are bound; it listens on them and closes them.
-
-    SIGTERM and SIGINT, or `should_exit`, stop it: it listens no more, finishes what has begun within
-    `SHUTDOWN_SECONDS`, and ends the lifespan, which closes the publisher. Then the signal is raised again.
-    """
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            lifespan="on",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_keep_alive=75,  # longer than proxies keep theirs, or they reuse one that is being closed
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )
-    )
+    return _Ingest(integrations, publisher, clock, metrics)
 
 
 class _Refused(Exception):
@@ -98,16 +88,22 @@ class _Refused(Exception):
 
 
 class _Ingest:
-    __slots__ = ("_clock", "_in_progress", "_integrations", "_publisher", "_receiving_bytes")
+    __slots__ = ("_clock", "_in_progress", "_integrations", "_metrics", "_publisher", "_receiving_bytes")
 
     def __init__(
-        self, integrations: Mapping[str, Integration], publisher: Publisher, clock: Callable[[], float]
+        self,
+        integrations: Mapping[str, Integration],
+        publisher: Publisher,
+        clock: Callable[[], float],
+        metrics: Metrics,
     ) -> None:
         self._integrations = integrations
         self._publisher = publisher
         self._clock = clock
+        self._metrics = metrics
         self._in_progress = 0
         self._receiving_bytes = 0
+        metrics.watch(is_ready=publisher.ready, in_flight=lambda: self._in_progress)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -129,29 +125,34 @@ class _Ingest:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _health(self, method: str, path: str) -> Answer:
-        if path not in ("/livez", "/readyz"):
+        if path not in ("/livez", "/readyz", "/metrics"):
             return problem(HTTPStatus.NOT_FOUND, "There is no such page.", body_was_read=False)
         if method not in ("GET", "HEAD"):
             allow = (b"allow", b"GET, HEAD")
             return problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} is read with GET.", allow, body_was_read=False)
         if path == "/readyz" and not self._publisher.ready():
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Kafka is away, or lacks the topic.", retry_after(1))
-        return Answer(status=200, body={"status": "ok"}, outcome="ok")
+        if path == "/metrics":
+            return Answer(status=200, body=self._metrics.page(), content_type=PROMETHEUS_TEXT)
+        return Answer(status=200, body={"status": "ok"})
 
     async def _deliver(self, scope: Scope, receive: Receive, name: str) -> Answer:
-        """Take one delivery, and log one line about it: never what it says, nor how it was signed."""
+        """Take one delivery, count it and log one line about it: never what it says, nor how it was signed."""
         began = self._clock()
         self._in_progress += 1
         try:
             answer = await self._take(scope, receive, name)
         finally:
             self._in_progress -= 1
-        event_id, event_type = ("-", "-") if (of := answer.decision) is None else (of.event_id, of.event_type)
-        milliseconds = (self._clock() - began) * 1000
-        log.info(
-            "integration=%s event=%s type=%s ms=%.1f %s",
-            name if name in self._integrations else "-", event_id, event_type, milliseconds, answer.outcome,
-        )  # fmt: skip
+        seconds = self._clock() - began
+        integration = name if name in self._integrations else "-"
+        self._metrics.webhook(integration, answer.outcome, answer.cause)
+        if answer.outcome is Outcome.PUBLISHED:
+            self._metrics.webhook_took(seconds)
+        about: dict[str, Any] = {"integration": integration}
+        if (event := answer.decision) is not None:
+            about |= {"event_id": event.event_id, "event_type": event.event_type}
+        log.info(answer.outcome, extra={**about, "ms": round(seconds * 1000, 1), **answer.facts})
         return answer
 
     async def _take(self, scope: Scope, receive: Receive, name: str) -> Answer:
@@ -161,8 +162,7 @@ class _Ingest:
             decision = await self._decision(scope, receive, name)
             if isinstance(decision, Ignore):
                 return ignored(decision)
-            at = await self._publisher.publish(key=decision.key, value=decision.value, headers=decision.headers)
-            return published(decision, at)
+            return published(decision, await self._publish(decision))
         except _Refused as refusal:
             return problem(refusal.status, str(refusal), *refusal.headers, body_was_read=refusal.body_was_read)
         except SignatureRejected as error:
@@ -175,6 +175,13 @@ class _Ingest:
         except (Overloaded, PublishFailed) as error:
             detail = f"{error}. Deliver it again."
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after(1), decision=decision)
+
+    async def _publish(self, event: Publish) -> Published:
+        began = self._clock()
+        try:
+            return await self._publisher.publish(key=event.key, value=event.value, headers=event.headers)
+        finally:
+            self._metrics.publish_took(self._clock() - began)
 
     async def _decision(self, scope: Scope, receive: Receive, name: str) -> Publish | Ignore:
         """What to do with a delivery, by all that it says; its body is held no longer than this takes."""

@@ -2,7 +2,7 @@
 One supervisor over our programs and servers: passes signals on, restarts what died, says so. Edge: child processes.
 
 What dies is started again after a pause that grows from 0.1 s, doubling, to at most 5 s, and that begins anew once it
-has lived for 10 s.
+has lived for 10 s. A server that takes long to start holds up nobody else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from ops.server import Server, ServerFailed, set_aside, tied
+from ops.server import Server, ServerFailed, Steps, set_aside, tied
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
@@ -25,6 +25,9 @@ ALIVE_AGAIN_S = 10.0
 STOP_S = 20.0
 LOOK_S = 0.05
 LOG_BYTES = 20 * 1024 * 1024
+
+RESTARTS = "ENTITLE_RESTARTS"
+"""Not a setting: in this variable a program finds how often it has been started again, for its metrics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +42,18 @@ class Program:
 
 @dataclass(slots=True, kw_only=True)
 class _Child:
-    """A program, or a server, and how it has fared; *process* is what runs the program at the moment, if it runs."""
+    """
+    A program, or a server, and how it has fared; *process* is what runs the program at the moment, if it runs,
+    *starting* what is left to do until the server answers, if it is being started.
+    """
 
     runs: Program | Server
     process: subprocess.Popen[bytes] | None = None
+    starting: Steps | None = None
     started_at: float = 0.0
     start_at: float | None = None
     deaths: int = 0
+    restarts: int = 0
 
 
 def pause_after(deaths: int) -> float:
@@ -75,6 +83,9 @@ class Supervisor:
         """Start again what has died, once its pause is over; to be called often."""
         now = time.monotonic()
         for child in (*self._servers, *self._programs):
+            if child.starting is not None:
+                self._go_on_starting(child, child.starting)
+                continue
             ending = _ending(child)
             if ending is not None and child.start_at is None:
                 self._buried(child, ending, now)
@@ -93,6 +104,9 @@ class Supervisor:
 
     def stop(self) -> None:
         """Ask every program to end and wait for it; what has not ended after 20 s is killed, and that is said."""
+        for child in self._servers:
+            if child.starting is not None:
+                child.starting.close()
         running = [(child, child.process) for child in self._programs if child.process is not None]
         for _, process in running:
             with contextlib.suppress(ProcessLookupError):
@@ -112,15 +126,12 @@ class Supervisor:
         child.start_at = None
         match child.runs:
             case Server() as server:
-                try:
-                    server.start()
-                except ServerFailed as error:
-                    self._say(str(error))
+                child.starting = server.starting()
             case Program() as program:
                 with _opened(program.log) as log:
                     child.process = subprocess.Popen(
                         tied(program.command, signal.SIGTERM),
-                        env=dict(program.environment),
+                        env={**program.environment, RESTARTS: str(child.restarts)},
                         stdin=subprocess.DEVNULL,
                         stdout=log,
                         stderr=subprocess.STDOUT,
@@ -128,9 +139,21 @@ class Supervisor:
                     )
         child.started_at = time.monotonic()
 
+    def _go_on_starting(self, child: _Child, steps: Steps) -> None:
+        """A step further, without waiting: programs that died meanwhile need not wait for a server."""
+        try:
+            next(steps)
+            return
+        except StopIteration:
+            pass
+        except ServerFailed as error:
+            self._say(str(error))
+        child.starting, child.started_at = None, time.monotonic()
+
     def _buried(self, child: _Child, ending: str, now: float) -> None:
         lived = now - child.started_at
         child.deaths = 1 if lived >= ALIVE_AGAIN_S else child.deaths + 1
+        child.restarts += 1
         pause = pause_after(child.deaths)
         child.process, child.start_at = None, now + pause
         log = f" (its log: {child.runs.log})" if child.runs.log else ""

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from ingest.answers import App, Scope
 from ingest.app import MAX_BODY_BYTES, ingest_app
 from ingest.delivery import Integration
+from ingest.metrics import Metrics
 from ingest.publisher import Published
 from schemas.codec import Headers
 from tests.webhooks import SECRET, body_of, event, signature
@@ -63,11 +66,12 @@ def ask(
     *,
     chunks: Sequence[bytes] | None = None,
     publisher: InMemory | None = None,
+    to: App | None = None,
     **headers: bytes | None,
 ) -> Told:
     """Send one request, by default a rightly signed event; a header's `_` stands for `-`, and None leaves it out."""
     chunks = [body_of(event())] if chunks is None else chunks
-    return asyncio.run(_ask(app(publisher), _scope(method, path, {**_signed(chunks), **headers}), chunks))
+    return asyncio.run(_ask(to or app(publisher), _scope(method, path, {**_signed(chunks), **headers}), chunks))
 
 
 def deliver_together(to: App, *bodies: Sequence[bytes]) -> list[Told]:
@@ -81,7 +85,7 @@ def deliver_together(to: App, *bodies: Sequence[bytes]) -> list[Told]:
 
 def app(publisher: InMemory | None = None) -> App:
     """The application, by whose clock each delivery takes a second."""
-    return ingest_app(MAIN, publisher or InMemory(), count().__next__)
+    return ingest_app(MAIN, publisher or InMemory(), count().__next__, Metrics(CollectorRegistry()))
 
 
 def _signed(chunks: Sequence[bytes]) -> dict[str, bytes | None]:

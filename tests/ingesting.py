@@ -22,10 +22,13 @@ from typing import Any
 import uvicorn
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka.structs import TopicPartition
+from prometheus_client import CollectorRegistry
 
-from ingest.app import ingest_app, server
+from ingest.app import SHUTDOWN_SECONDS, ingest_app
 from ingest.delivery import Integration
+from ingest.metrics import Metrics
 from ingest.publisher import KafkaPublisher
+from ops.serving import serve, server
 from schemas.topics import MAX_MESSAGE_BYTES
 from tests.webhooks import SECRET, signature
 
@@ -124,12 +127,14 @@ def ingesting_apart(bootstrap: str, topic: str) -> Iterator[tuple[subprocess.Pop
 def main() -> None:
     """Run ingest until SIGTERM: bootstrap servers, topic, the number of the listening socket."""
     bootstrap, topic, number = sys.argv[1:]
-    _server(bootstrap, topic, [MAIN]).run(sockets=[socket.socket(fileno=int(number))])
+    serve(_server(bootstrap, topic, [MAIN]), socket.socket(fileno=int(number)))
 
 
 def _server(bootstrap: str, topic: str, integrations: Sequence[Integration]) -> uvicorn.Server:
     publisher = KafkaPublisher(bootstrap, topic)
-    return server(ingest_app({each.name: each for each in integrations}, publisher, time.monotonic))
+    metrics = Metrics(CollectorRegistry())
+    app = ingest_app({each.name: each for each in integrations}, publisher, time.monotonic, metrics)
+    return server(app, shutdown_seconds=SHUTDOWN_SECONDS)
 
 
 def until(happened: Callable[[], bool]) -> None:

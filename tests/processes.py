@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -15,6 +16,16 @@ def children_of(pid: int) -> list[int]:
             continue
         if int(fields[1]) == pid:
             found.append(int(stat.parent.name))
+    return found
+
+
+def children_with(pid: int, words: bytes) -> list[int]:
+    """The direct children of a process in whose command lines *words* stand; there NULs separate the arguments."""
+    found = []
+    for child in children_of(pid):
+        with suppress(OSError):  # it ended meanwhile
+            if words in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(child)
     return found
 
 

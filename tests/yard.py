@@ -108,6 +108,21 @@ class Yard:
                 raise raised[0]
 
     @contextlib.contextmanager
+    def without_database(self) -> Iterator[None]:
+        """While the block lasts PostgreSQL refuses to connect anybody to this database."""
+        name = self.engine.url.database
+        server = sa.create_engine(self.engine.url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+        with server.connect() as connection:
+            connection.execute(sa.text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'))
+            connection.execute(
+                sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"), {"name": name}
+            )
+            yield
+            connection.execute(sa.text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
+        server.dispose()
+        self.engine.dispose()
+
+    @contextlib.contextmanager
     def program(
         self, *, max_poll_records: int, kafka: str | None = None, listen: bool = False
     ) -> Iterator[subprocess.Popen[bytes]]:

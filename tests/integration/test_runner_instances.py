@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from consumers.extent import Extent, extents, start
 from consumers.log import Log, Source
 from consumers.record import Partition
-from consumers.runner import Health
+from consumers.telling import Health
 from entitlements import ledger
 from tests import toys
 from tests.toys import Toy, message
@@ -126,24 +126,15 @@ def test_a_database_that_is_away_is_waited_for(yard: Yard) -> None:
     """Nothing is lost while Postgres refuses connections; health says so, and work resumes by itself."""
     yard.make_topic()
     states: list[Health] = []
-    name = yard.engine.url.database
-    server = sa.create_engine(yard.engine.url.set(database="postgres"), isolation_level="AUTOCOMMIT")
 
     with yard.running(on_health=states.append):
         yard.put([message("a")])
         wait_until(lambda: yard.names() == Counter("a"), "the first is read")
-        with server.connect() as connection:
-            connection.execute(sa.text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'))
-            connection.execute(
-                sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"), {"name": name}
-            )
+        with yard.without_database():
             yard.put([message("b")])
             wait_until(lambda: not states[-1].ready, "health says that it waits")
-            connection.execute(sa.text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
-        yard.engine.dispose()
         wait_until(lambda: yard.names() == Counter("ab"), "the second is read")
         wait_until(lambda: states[-1].ready, "health says that it works")
-    server.dispose()
 
     assert yard.outcomes() == Counter(recorded=2)
 

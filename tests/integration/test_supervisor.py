@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from ops import supervisor
+from ops.server import Recipe, Run, Server, Steps
 from ops.stack import running
-from ops.supervisor import Program, Supervisor
+from ops.supervisor import RESTARTS, Program, Supervisor
 from tests.processes import alive
 
 SLEEPS = "import time; time.sleep(600)"
 DIES = "raise SystemExit(3)"
+COUNTS = f"import os; print(os.environ[{RESTARTS!r}]); raise SystemExit(3)"
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
 OBEYS = """
 import signal, sys, time
@@ -39,6 +41,11 @@ supervised.start()
 print(*supervised.pids().values(), flush=True)
 time.sleep(600)
 """
+
+
+def nothing(_: Run) -> Steps:
+    """Preparing a server that needs none."""
+    yield
 
 
 def program(name: str, code: str, folder: Path) -> Program:
@@ -73,6 +80,17 @@ def test_the_pause_begins_anew_once_a_program_has_lived(tmp_path: Path, monkeypa
     supervised.stop()
 
     assert ["0.1 s"] * 3 == [line.split("again in ")[1][:5] for line in said[:3]]
+
+
+def test_a_program_is_told_how_often_it_was_started_again(tmp_path: Path) -> None:
+    """The count goes on through deaths in a row, for the program's own metrics."""
+    said: list[str] = []
+    supervised = Supervisor([program("dying", COUNTS, tmp_path)], said.append)
+    supervised.start()
+    until(lambda: len(said) >= 3, supervised.look_after)
+    supervised.stop()
+
+    assert ["0", "1", "2"] == (tmp_path / "dying.log").read_text().split()[:3]
 
 
 def test_stopping_lets_a_program_end_in_order(tmp_path: Path) -> None:
@@ -127,6 +145,30 @@ def test_a_server_that_dies_is_started_again_and_that_is_said(stack_folder: Path
 
         assert stack.database.pid not in (None, before)
     assert said[0].startswith("PostgreSQL ended after ")
+
+
+def test_a_server_that_takes_long_to_start_holds_up_no_program(tmp_path: Path) -> None:
+    """What dies while a server has not answered yet is started again meanwhile."""
+    said: list[str] = []
+    recipe = Recipe(
+        name="slow",
+        address="nowhere",
+        log=tmp_path / "slow.log",
+        prepare=nothing,
+        command=lambda: [sys.executable, "-c", SLEEPS],
+        answers=lambda: False,
+        stop_signal=signal.SIGTERM,
+        stop_seconds=5,
+        orphan_signal=signal.SIGKILL,
+    )
+    slow = Server(recipe)
+    supervised = Supervisor([program("dying", DIES, tmp_path)], said.append, servers=[slow])
+    supervised.start()
+    until(lambda: len(said) >= 4 and slow.pid is not None, supervised.look_after)
+    supervised.stop()
+    slow.kill()
+
+    assert ["slow", "dying", "dying", "dying"] == sorted((line.split()[0] for line in said[:4]), reverse=True)
 
 
 def until(reached: Callable[[], bool], between: Callable[[], None]) -> None:

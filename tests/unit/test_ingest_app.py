@@ -8,10 +8,13 @@ from itertools import count
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from ingest.app import MAX_BODY_BYTES, TRACEPARENT, ingest_app
+from ingest.metrics import Metrics
 from ingest.publisher import Overloaded, PublishFailed
-from tests.ingest_in_memory import MAIN, InMemory, ask
+from ops.logs import Lines, LogFormat
+from tests.ingest_in_memory import MAIN, InMemory, app, ask, deliver_together
 from tests.webhooks import body_of, event
 
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -60,19 +63,26 @@ def test_a_body_of_exactly_the_limit_is_taken() -> None:
     assert ask(chunks=[body[:1000], b"", body[1000:]]).status == 200
 
 
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged, as people read it, from the message on."""
+    return [Lines(LogFormat.TEXT).format(record).partition(": ")[2] for record in caplog.records]
+
+
 def test_one_line_is_logged_for_a_delivery(caplog: pytest.LogCaptureFixture) -> None:
     """The line says what became of which event, where it lies, and how long that took; no more."""
     caplog.set_level(logging.INFO, "ingest")
-    event_1 = "integration=main event=evt_1 type=invoice.paid ms=1000.0"
+    event_1 = "integration=main event_id=evt_1 event_type=invoice.paid ms=3000"
 
     ask()
+    ask(chunks=[body_of(event(livemode=True))])
     ask(publisher=InMemory(Overloaded("1000 events are waiting")))
     ask("GET")
 
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{event_1} published topic=billing.events.v1 partition=3 offset=1234",
-        f"{event_1} refused status=503 detail=1000 events are waiting. Deliver it again.",
-        "integration=main event=- type=- ms=1000.0 refused status=405 detail=Webhooks are delivered with POST.",
+    assert lines(caplog) == [
+        f"published {event_1} topic=billing.events.v1 partition=3 offset=1234",
+        "ignored integration=main event_id=evt_1 event_type=invoice.paid ms=1000 reason=mode",
+        f'refused {event_1} status=503 detail="1000 events are waiting. Deliver it again."',
+        'refused integration=main ms=1000 status=405 detail="Webhooks are delivered with POST."',
     ]
 
 
@@ -83,12 +93,46 @@ def test_one_line_is_logged_for_an_unknown_integration(caplog: pytest.LogCapture
     ask(path="/webhooks/stripe/mian\nforged" + "x" * 1000)
     ask(path="/webhooks/stripes/main")
 
-    (line,) = [record.getMessage() for record in caplog.records]
+    (line,) = lines(caplog)
     assert line == (
-        "integration=- event=- type=- ms=1000.0 refused status=404 "
-        f"detail=There is no integration 'mian\\nforged{'x' * 89}'. "
-        "Compare the endpoint's URL in Stripe with the catalog's integrations."
+        "refused integration=- ms=1000 status=404 "
+        f"detail=\"There is no integration 'mian\\\\nforged{'x' * 89}'. "
+        "Compare the endpoint's URL in Stripe with the catalog's integrations.\""
     )
+
+
+def test_metrics_count_what_was_answered() -> None:
+    """Each delivery is counted by integration, outcome and cause; what was published is timed."""
+    metrics = Metrics(registry := CollectorRegistry())
+    to = ingest_app(MAIN, InMemory(), count().__next__, metrics)
+
+    deliver_together(to, [body_of(event())], [body_of(event(livemode=True))], [b"{"])
+    ask(path="/webhooks/stripe/forged", to=to)
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, labels)
+
+    webhooks = "entitle_ingest_webhooks_total"
+    assert value(webhooks, integration="main", outcome="published", cause="") == 1
+    assert value(webhooks, integration="main", outcome="ignored", cause="mode") == 1
+    assert value(webhooks, integration="main", outcome="refused", cause="400") == 1
+    assert value(webhooks, integration="-", outcome="refused", cause="404") == 1
+    assert "forged" not in metrics.page().decode()
+    assert value("entitle_ingest_webhook_seconds_count") == value("entitle_ingest_publish_seconds_count") == 1
+    assert (value("entitle_ingest_in_flight"), value("entitle_kafka_away")) == (0, 0)
+
+
+def test_metrics_tell_what_kafka_did_not_take() -> None:
+    """A publication that fails is timed and counted under 503, and Kafka is said to be away."""
+    registry = CollectorRegistry()
+    to = ingest_app(MAIN, InMemory(PublishFailed("Kafka is away")), count().__next__, Metrics(registry))
+
+    ask(to=to)
+
+    labels = {"integration": "main", "outcome": "refused", "cause": "503"}
+    assert registry.get_sample_value("entitle_ingest_webhooks_total", labels) == 1
+    assert registry.get_sample_value("entitle_ingest_publish_seconds_count") == 1
+    assert registry.get_sample_value("entitle_kafka_away") == 1
 
 
 def traceparent_of(given: bytes | None) -> bytes:
@@ -145,6 +189,6 @@ def test_the_publisher_lives_as_long_as_the_application() -> None:
     async def send(message: Any) -> None:
         seen.append((message["type"], publisher.life))
 
-    asyncio.run(ingest_app(MAIN, publisher, count().__next__)({"type": "lifespan"}, receive, send))
+    asyncio.run(app(publisher)({"type": "lifespan"}, receive, send))
 
     assert seen == [("lifespan.startup.complete", "started"), ("lifespan.shutdown.complete", "closed")]

@@ -39,6 +39,7 @@ def from_database(pgcode: str | None, kind: type[sa.DBAPIError] = sa.Operational
         pytest.param(from_database("53100"), id="disk full"),
         pytest.param(from_database("53300"), id="too many connections"),
         pytest.param(from_database("25006", sa.InternalError), id="read-only in a failover"),
+        pytest.param(from_database("25P03", sa.InternalError), id="idle in a transaction for too long"),
         pytest.param(from_database("08006"), id="connection failure"),
         pytest.param(sa.TimeoutError("no connection is free"), id="pool is exhausted"),
         pytest.param(Fenced("another was faster"), id="fenced"),

@@ -1,0 +1,73 @@
+"""What the query process counts and times, in its own registry; docs/metrics.md says what each is good for. Edge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from entitlements.domain.access import Reason
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Bounds of the histogram; a question that is not answered in 2 s is given up."""
+
+OPERATORS_PAGES = frozenset({"/livez", "/readyz", "/metrics"})
+"""Asked every few seconds by machines that only look whether it lives: not counted."""
+
+
+class Metrics:
+    """What one query process counts. Made once for a registry; a question costs it some 4 µs."""
+
+    __slots__ = ("_answers", "_away", "_deciding", "_decisions", "_registry")
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        decisions = Counter("entitle_query_decisions", "Decisions, by their reason.", ("reason",), registry=registry)
+        self._decisions = {reason: decisions.labels(reason.value).inc for reason in Reason}
+        self._deciding = Histogram(
+            "entitle_query_decision_seconds",
+            "From a question to its decision, or until it was given up.",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._answers = Counter(
+            "entitle_query_answers", "Answers to everything that was asked, by status.", ("status",), registry=registry
+        )
+        self._away = Gauge(
+            "entitle_database_away", "1 since the database last failed to answer a question.", registry=registry
+        )
+
+    def watch(self, *, is_away: Callable[[], bool]) -> None:
+        """Show this whenever somebody looks."""
+        self._away.set_function(is_away)
+
+    def deciding(self) -> AbstractContextManager[object]:
+        """Times the decision that is made within it."""
+        return self._deciding.time()
+
+    def decided(self, reason: Reason) -> None:
+        """Count a decision."""
+        self._decisions[reason]()
+
+    def counting(self, app: ASGIApp) -> ASGIApp:
+        """*app*, whose answers are counted by status, but for those to machines that look whether it lives."""
+
+        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            async def send_counted(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    self._answers.labels(message["status"]).inc()
+                await send(message)
+
+            aside = scope["type"] != "http" or scope["path"] in OPERATORS_PAGES
+            await app(scope, receive, send if aside else send_counted)
+
+        return counted
+
+    async def page(self, _: Request) -> Response:
+        """`GET /metrics`: all of the registry in Prometheus' text format."""
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)

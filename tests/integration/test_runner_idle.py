@@ -1,0 +1,62 @@
+"""The runner while nothing comes: a Postgres that is away, or has gone back, is noticed all the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import sqlalchemy as sa
+
+from consumers.telling import Health
+from entitlements import ledger
+from tests import toys
+from tests.toys import message
+from tests.yard import Yard, wait_until
+
+
+def test_rows_that_went_back_are_read_again_though_nothing_comes(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a restoration: what the rows no longer know is recorded again, with no new record to say so."""
+    monkeypatch.setattr("consumers.runner.LOOK_EVERY_S", 0.1)
+    yard.make_topic()
+    yard.put([message("a"), message("b")])
+
+    with yard.running():
+        wait_until(lambda: yard.next_offsets() == [2], "both are read")
+        with yard.engine.begin() as connection:
+            connection.execute(sa.delete(toys.toys).where(toys.toys.c.name == "b"))
+            connection.execute(sa.update(ledger.consumer_offsets).values(next_offset=1))
+        wait_until(lambda: yard.next_offsets() == [2], "it is read again")
+
+    assert yard.names() == Counter("ab")
+
+
+def test_a_database_that_goes_away_is_noticed_though_nothing_comes(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Health says no within seconds, and yes when it is back."""
+    monkeypatch.setattr("consumers.runner.LOOK_EVERY_S", 0.1)
+    yard.make_topic()
+    states: list[Health] = []
+
+    with yard.running(on_health=states.append):
+        wait_until(lambda: bool(states) and states[-1].ready, "at work")
+        with refusing_connections(yard):
+            wait_until(lambda: not states[-1].ready, "health says that it waits")
+        yard.engine.dispose()
+        wait_until(lambda: states[-1].ready, "health says that it works")
+
+    assert {state.away for state in states if not state.ready} == {"database"}
+
+
+@contextmanager
+def refusing_connections(yard: Yard) -> Iterator[None]:
+    """The database takes no connections, and has ended those that there were, while the context lasts."""
+    name = yard.engine.url.database
+    server = sa.create_engine(yard.engine.url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(sa.text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'))
+        ended = sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
+        connection.execute(ended, {"name": name})
+        yield
+        connection.execute(sa.text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
+    server.dispose()
