@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 ENTITLE := $(VENV)/bin/entitle
 
-.PHONY: demo up test check clean
+.PHONY: demo up test check storm containers-test bench clean
 
 demo: $(VENV)/installed ## Play a customer's story through the whole program.
 	@$(ENTITLE) demo
@@ -22,6 +22,15 @@ check: $(VENV)/installed ## What needs no server: format, lint, types, house rul
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pytest tests/unit
+
+storm: $(VENV)/installed ## Kill every process in turn for two minutes, servers included; the scenarios in ../shared are told meanwhile.
+	@$(VENV)/bin/python -m tests.acceptance.storm
+
+containers-test: ## docker-compose.yml for real: needs a Docker engine and the images (tests/containers/README.md).
+	@tests/containers/play.sh
+
+bench: $(VENV)/installed ## How fast and how dear it is, beside lean ones written by hand; best with nothing else running.
+	@$(VENV)/bin/python -m benchmarks
 
 clean: ## Remove what was installed and all data of `make up`.
 	rm -rf $(VENV) .entitle .mypy_cache .pytest_cache .ruff_cache .hypothesis

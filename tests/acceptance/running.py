@@ -17,11 +17,11 @@ from typing import Any
 from ops.asking import Edge, NoAnswer, Told
 from ops.settings import free_address
 from schemas.topics import CONSUMER_GROUPS
-from tests.processes import children_of
+from tests.processes import children_with
 
 SECRET, TOKEN = "whsec_tests", "gateway_tests"
 CATALOG = Path(__file__).with_name("catalog.yaml")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +80,9 @@ class Running:
 
     def pid_of(self, *command: str) -> int:
         """The process id of the child that runs `entitle` with these arguments."""
-        wanted = "\0".join(("-m", "ops", *command)).encode() + b"\0"
-        for pid in children_of(self.process.pid):
-            if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(wanted):
-                return pid
-        raise AssertionError(f"{' '.join(command)} is not running")
+        running = children_with(self.process.pid, "\0".join(("-m", "ops", *command, "")).encode())
+        assert running, f"{' '.join(command)} is not running"
+        return running[0]
 
     @contextmanager
     def another(self, *command: str) -> Iterator[subprocess.Popen[bytes]]:

@@ -8,11 +8,12 @@ Long because the tales stand in it whole, as one table.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from tests.stripe_builders import Bill, Line, Shape, events, one_off
+from tests.stripe_builders import Bill, Line, Shape, events, on, one_off
 
 SHAPES: dict[str, tuple[Shape, ...]] = {
     "old": (Shape.OLD,),
@@ -70,6 +71,27 @@ def interleaved(told: list[Telling], seed: int) -> Iterator[dict[str, Any]]:
     random.Random(seed).shuffle(turns)
     for number in turns:
         yield queues[number].pop(0)
+
+
+def faults(answer: Callable[[str, str, datetime], Mapping[str, Any]], told: Iterable[Telling]) -> list[str]:
+    """What is wrong with the answers that a gateway is given about (customer, api, moment), in words."""
+    found = []
+    for telling in told:
+        for expected in telling.tale.expected:
+            context = answer(telling.customer, expected.api, on(expected.at))
+            given = {
+                "reason": context["reason"],
+                "until": context.get("until") if expected.until else None,
+                "limit": [quota["limit"] for quota in context.get("quotas", [])] if expected.limit else None,
+            }
+            wanted = {
+                "reason": expected.reason,
+                "until": on(expected.until).isoformat().replace("+00:00", "Z") if expected.until else None,
+                "limit": [expected.limit] if expected.limit else None,
+            }
+            if given != wanted:
+                found.append(f"{telling.label}, {expected.api} at {expected.at}: {given}, wanted {wanted}")
+    return found
 
 
 def _telling(tale: Tale, shape: str, order: str, tag: str) -> Telling:

@@ -9,7 +9,6 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +21,7 @@ from ops.asking import signature
 from ops.settings import free_address
 from schemas.topics import CONSUMER_GROUPS, EVENTS
 from tests.acceptance.running import SECRET, Running
-from tests.acceptance.tales import Telling, interleaved, tellings
+from tests.acceptance.tales import faults, interleaved, tellings
 from tests.processes import children_of
 from tests.stripe_builders import Line, event, events, on, paid, snapshot
 
@@ -34,7 +33,7 @@ def test_every_tale_in_every_shape_and_order(program: Running) -> None:
     told = tellings(f"a{uuid.uuid4().hex[:8]}x")
     program.catch_up(program.send_all(interleaved(told, seed=1)))
 
-    assert faults(program, told) == []
+    assert faults(program.answer, told) == []
 
 
 def test_a_consumer_killed_beside_another_instance(program: Running) -> None:
@@ -54,7 +53,7 @@ def test_a_consumer_killed_beside_another_instance(program: Running) -> None:
         last |= program.send_all(deliveries[thirds:])
         program.catch_up(last)
 
-    assert faults(program, told) == []
+    assert faults(program.answer, told) == []
     assert twice_recorded(program) == {}
 
 
@@ -140,27 +139,6 @@ def test_a_dead_child_is_started_again_and_that_is_said(program: Running) -> Non
         time.sleep(0.1)
 
     assert "query ended with SIGKILL" in (program.folder / "said.txt").read_text(encoding="utf-8")
-
-
-def faults(program: Running, told: Iterable[Telling]) -> list[str]:
-    """What is wrong with the answers, in words."""
-    found = []
-    for telling in told:
-        for expected in telling.tale.expected:
-            answer = program.answer(telling.customer, expected.api, on(expected.at))
-            given = {
-                "reason": answer["reason"],
-                "until": answer.get("until") if expected.until else None,
-                "limit": [quota["limit"] for quota in answer.get("quotas", [])] if expected.limit else None,
-            }
-            wanted = {
-                "reason": expected.reason,
-                "until": on(expected.until).isoformat().replace("+00:00", "Z") if expected.until else None,
-                "limit": [expected.limit] if expected.limit else None,
-            }
-            if given != wanted:
-                found.append(f"{telling.label}, {expected.api} at {expected.at}: {given}, wanted {wanted}")
-    return found
 
 
 def twice_recorded(program: Running) -> dict[str, list[Any]]:
