@@ -3,6 +3,7 @@ The log as the runner sees it: a Kafka consumer whose partitions stand still unt
 
 kafka-python calls the listener on its I/O thread, the one that sends heartbeats, always while `poll` is waiting for it.
 So the listener pauses and remembers, and nothing else; reading Postgres, seeking and resuming are the runner's.
+Long because all that kafka-python's consumer has to be told and guarded against stands in it.
 """
 
 from __future__ import annotations
@@ -40,6 +41,18 @@ METADATA_AGE_MS = 30_000
 
 LONGEST_BATCH_MS = 60_000
 POLL_SLICE_MS = 100
+PACE_S = 0.025
+"""
+How long after one batch the next is taken at the earliest, while there is much to read: a batch of three records costs
+almost what one of thirty does. A record that comes alone waits for nothing.
+"""
+
+REST_MS = 5
+"""
+How long Kafka may take for what has gathered. kafka-python fetches ahead as soon as it has handed records out, and so
+holds the first few of those that came since; the others are in the fetch that follows.
+"""
+
 COMMIT_EVERY_S = 1.0
 
 
@@ -77,6 +90,8 @@ class Log:
         self._is_alone = group_id is None
         self._unsettled: set[Partition] = set()
         self._committed_at = 0.0
+        self._next_batch_at = 0.0
+        self._max_records = source.max_poll_records
         self._topic_ids: dict[str, str] = {}
         self._consumer = connected(
             KafkaConsumer,
@@ -110,24 +125,40 @@ class Log:
         Returns early, with none, when a partition waits to be settled. Raises `AnotherLog` where Kafka lost records,
         `OffsetOutOfRange` where its copy is damaged, a retriable KafkaError where settling again says what is wrong.
         """
+        is_busy = self._rest()
         until = time.monotonic() + seconds
         while True:
             left_ms = int(1000 * (until - time.monotonic()))
-            found = self._poll_once(max(0, min(POLL_SLICE_MS, left_ms)))
+            found = self._poll_once(max(0, min(POLL_SLICE_MS, left_ms)), self._max_records)
+            if found:
+                if is_busy and (room := self._max_records - len(found)) > 0:
+                    found += self._poll_once(REST_MS, room)
+                self._next_batch_at = time.monotonic() + PACE_S
             if found or self._unsettled or time.monotonic() >= until:
                 return found
 
-    def _poll_once(self, timeout_ms: int) -> list[Record]:
+    def _rest(self) -> bool:
+        """Let records gather where the last batch is not long past; says whether that was so."""
+        early = self._next_batch_at - time.monotonic()
+        if early > 0:
+            time.sleep(early)
+        return early > 0
+
+    def _poll_once(self, timeout_ms: int, max_records: int) -> list[Record]:
         self._keep_joining()
         try:
-            found = self._consumer.poll(timeout_ms=timeout_ms)
+            found = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
         except NoOffsetForPartitionError:  # kafka-python looks for a place to start before anyone can seek
             return []
         except OffsetOutOfRangeError as error:
             self.unsettle()
             raise OffsetNotAvailableError(f"Kafka does not have the record that comes next: {error}") from error
         except LogTruncationError as error:
-            raise AnotherLog(f"Kafka has lost records that were already recorded here: {error}") from error
+            where = " ".join(sorted(f"{place.topic}-{place.partition}" for place in error.divergent_offsets))
+            raise AnotherLog(
+                f"Kafka has lost records of {where}: what was recorded is gone from it: go back to the Kafka that has "
+                "it, or rebuild from what there is."
+            ) from error
         except CorruptRecordError as error:
             places = sorted((*place, self.position(place)) for place in self.assigned() - self.unsettled())
             where = " ".join(f"{topic}-{partition}:{offset}" for topic, partition, offset in places)

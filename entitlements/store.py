@@ -8,14 +8,14 @@ the unit. Knows no schema by name (see `tables.py`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, Row, Select, Table, bindparam, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from entitlements.domain.catalog import Revision, Revisions
 from entitlements.domain.catalog_document import read_catalog
@@ -29,6 +29,7 @@ from entitlements.domain.facts import (
     Revocation,
     RevocationKind,
 )
+from entitlements.rows import ROWS, as_json, bytea, inserting
 from entitlements.tables import catalog_revisions, customers, grants, invoices, revocations
 from schemas.stripe_event import InvoiceStatus
 
@@ -41,9 +42,14 @@ TABLE_OF: dict[type[Fact], Table] = {
 }
 
 
-COLUMNS_OF: dict[type[Fact], tuple[str, ...]] = {
+COLUMNS_OF: dict[type, tuple[str, ...]] = {
     kind: tuple(field.name for field in fields(kind) if field.name in table.c) for kind, table in TABLE_OF.items()
 }
+
+READ: Mapping[str, Callable[[Any], Any]] = {"status": InvoiceStatus, "kind": RevocationKind, "credited_lines": tuple}
+"""How a column's value becomes the fact's, where the two differ."""
+
+AFact = TypeVar("AFact", bound=Fact)
 
 
 def record(connection: Connection, facts: Iterable[Fact]) -> frozenset[bytes]:
@@ -54,10 +60,11 @@ def record(connection: Connection, facts: Iterable[Fact]) -> frozenset[bytes]:
     """
     by_table: dict[type[Fact], dict[bytes, dict[str, Any]]] = defaultdict(dict)
     for fact in facts:
-        rows, row = by_table[type(fact)], _row(fact)
-        known = rows.setdefault(row["digest"], row)
-        if "stated_at" in row:
-            known["stated_at"] = min(known["stated_at"], row["stated_at"])
+        rows, digest = by_table[type(fact)], fact.digest
+        if digest not in rows:
+            rows[digest] = _row(fact)
+        elif (stated_at := getattr(fact, "stated_at", None)) is not None:
+            rows[digest]["stated_at"] = min(rows[digest]["stated_at"], stated_at)
     recorded: set[bytes] = set()
     for kind, table in TABLE_OF.items():
         if kind in by_table:
@@ -67,7 +74,13 @@ def record(connection: Connection, facts: Iterable[Fact]) -> frozenset[bytes]:
 
 def _insert(connection: Connection, table: Table, rows: dict[bytes, dict[str, Any]]) -> set[bytes]:
     """In the order of the digests, so that two writers of the same facts can't wait for each other."""
-    statement = insert(table)
+    result = connection.execute(_recording(table), {ROWS: as_json(rows[digest] for digest in sorted(rows))})
+    return {bytes(digest) for digest in result.scalars()}
+
+
+@cache
+def _recording(table: Table) -> ReturningInsert[Any]:
+    statement = inserting(table, table.c.keys())
     if "stated_at" in table.c:
         statement = statement.on_conflict_do_update(
             index_elements=[table.c.digest],
@@ -76,15 +89,11 @@ def _insert(connection: Connection, table: Table, rows: dict[bytes, dict[str, An
         )
     else:
         statement = statement.on_conflict_do_nothing()
-    result = connection.execute(statement.returning(table.c.digest), [rows[digest] for digest in sorted(rows)])
-    return {bytes(digest) for digest in result.scalars()}
+    return statement.returning(table.c.digest)
 
 
 def _row(fact: Fact) -> dict[str, Any]:
-    row = {name: getattr(fact, name) for name in COLUMNS_OF[type(fact)]}
-    if "credited_lines" in row:
-        row["credited_lines"] = list(row["credited_lines"])
-    return row | {"digest": fact.digest}
+    return {name: getattr(fact, name) for name in COLUMNS_OF[type(fact)]} | {"digest": bytea(fact.digest)}
 
 
 def facts_of(connection: Connection, *, integration: str, customer: str) -> CustomerFacts:
@@ -95,27 +104,19 @@ def facts_of(connection: Connection, *, integration: str, customer: str) -> Cust
 
     return CustomerFacts(
         named=bool(of_customer(customers)),
-        grants=tuple(
-            Grant(**(_values(Grant, row) | {"status": InvoiceStatus(row.status)})) for row in of_customer(grants)
-        ),
-        revocations=tuple(
-            Revocation(
-                **(
-                    _values(Revocation, row)
-                    | {
-                        "kind": RevocationKind(row.kind),
-                        "status": row.status and InvoiceStatus(row.status),
-                        "credited_lines": tuple(row.credited_lines),
-                    }
-                )
-            )
-            for row in of_customer(revocations)
-        ),
-        invoices=tuple(
-            InvoiceSnapshot(**(_values(InvoiceSnapshot, row) | {"status": InvoiceStatus(row.status)}))
-            for row in of_customer(invoices)
-        ),
+        grants=tuple(_fact(Grant, row) for row in of_customer(grants)),
+        revocations=tuple(_fact(Revocation, row) for row in of_customer(revocations)),
+        invoices=tuple(_fact(InvoiceSnapshot, row) for row in of_customer(invoices)),
     )
+
+
+def facts_with(connection: Connection, digests: Collection[bytes]) -> tuple[Fact, ...]:
+    """The facts with these digests, in order of kind and digest; one query for each kind."""
+    found: list[Fact] = []
+    for kind, table in TABLE_OF.items():
+        statement = select(table).where(table.c.digest.in_(digests)).order_by(table.c.digest)
+        found += [_fact(kind, row) for row in connection.execute(statement)]
+    return tuple(found)
 
 
 @cache
@@ -125,14 +126,16 @@ def _of_customer(table: Table) -> Select[Any]:
     )
 
 
-def _values(kind: type[Fact], row: Row[Any]) -> dict[str, Any]:
-    return {name: row._mapping[name] for name in COLUMNS_OF[kind]}
+def _fact(kind: type[AFact], row: Row[Any]) -> AFact:
+    values = {name: row._mapping[name] for name in COLUMNS_OF[kind]}
+    read = {name: READ[name](value) for name, value in values.items() if name in READ and value is not None}
+    return kind(**(values | read))
 
 
 def catalog_revisions_in(connection: Connection) -> tuple[CatalogRevision, ...]:
     """The catalog revisions that count, by number."""
     rows = connection.execute(select(catalog_revisions))
-    return one_of_each_number(CatalogRevision(**_values(CatalogRevision, row)) for row in rows)
+    return one_of_each_number(_fact(CatalogRevision, row) for row in rows)
 
 
 def one_of_each_number(revisions: Iterable[CatalogRevision]) -> tuple[CatalogRevision, ...]:
@@ -153,5 +156,7 @@ def as_revisions(recorded: Iterable[CatalogRevision]) -> Revisions:
         catalog, mistakes = read_catalog(msgspec.json.decode(each.document))
         if catalog is None:
             raise ValueError(f"catalog revision {each.number} can't be read: {mistakes[0].text}")
-        revisions.append(Revision(number=each.number, in_force_from=each.in_force_from, catalog=catalog))
+        revisions.append(
+            Revision(number=each.number, in_force_from=each.in_force_from, catalog=catalog, applied_by=each.applied_by)
+        )
     return Revisions(revisions=tuple(revisions))

@@ -111,6 +111,7 @@ class KafkaPublisher:
         self._bytes = 0
         self._settled: deque[_UnderWay] = deque()
         self._loop_is_woken = False
+        self._turn = 0
         self._closing: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -162,7 +163,9 @@ class KafkaPublisher:
             raise Overloaded(f"{self._records} events are waiting for Kafka's confirmation")
         under_way = _UnderWay(self, self._loop.create_future(), size)
         try:
-            sent = link.producer.send(self._topic, key=key, value=value, headers=headers)
+            sent = link.producer.send(
+                self._topic, key=key, value=value, headers=headers, partition=link.partition(self._turn)
+            )
         except KafkaError as error:
             raise PublishFailed(f"Kafka's producer did not take the event: {type(error).__name__}") from error
         self._records += 1
@@ -180,6 +183,7 @@ class KafkaPublisher:
 
     def _settle(self) -> None:
         self._loop_is_woken = False  # before the deque is emptied: what is appended from here on wakes the loop again
+        self._turn += 1
         while self._settled:
             under_way = self._settled.popleft()
             self._records -= 1
@@ -260,6 +264,18 @@ class _Link:
             self.silent_for() < AWAY_AFTER_SECONDS
             and self._client.cluster.partitions_for_topic(self._topic) is not None
         )
+
+    def partition(self, turn: int) -> int:
+        """
+        The partition whose turn it is, of those that have a leader (of all, should none have one).
+
+        All records take the same one until a batch is confirmed, so that they share batches: by key, sixteen at a time
+        would be spread over six. Their order decides nothing, and who reads them finds a customer by its key.
+        """
+        cluster = self._client.cluster
+        choice = cluster.available_partitions_for_topic(self._topic) or cluster.partitions_for_topic(self._topic)
+        partitions: list[int] = sorted(choice)
+        return partitions[turn % len(partitions)]
 
     async def first_answer(self) -> None:
         """Wait for a producer that has just been made; `PublishFailed` if it knows no such topic by then, or later."""

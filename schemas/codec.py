@@ -76,12 +76,12 @@ def encode_stripe(
 
 def key_of(stripe_object: Mapping[str, Any]) -> str:
     """
-    What keeps the records of one customer, or failing that of one payment, in one partition.
+    Whom a record is about: a customer, or failing that a payment.
 
     The payment intent comes before the charge: a charge, its refunds and disputes and its invoice payment all name it.
     """
     payment = stripe_object.get("payment")  # an invoice payment's, which names no customer
-    named = payment if isinstance(payment, Mapping) else stripe_object
+    named = payment if isinstance(payment, dict) else stripe_object
     return (
         id_of(stripe_object.get("customer"))
         or id_of(named.get("payment_intent"))

@@ -25,7 +25,7 @@ class InvalidMessage(Exception):
 
 def quoted(value: Any) -> str:
     """A wrong value as a refusal shows it: a list or an object by its name alone, the rest cut where it gets long."""
-    if isinstance(value, Mapping | list):
+    if isinstance(value, dict | list):
         return "a list" if isinstance(value, list) else "an object"
     whole = repr(value)
     return whole if len(whole) <= LONGEST_QUOTATION else f"{whole[:LONGEST_QUOTATION]}…"
@@ -33,12 +33,12 @@ def quoted(value: Any) -> str:
 
 def mapping(value: Any) -> Json:
     """*value* if it is an object, else an empty one: for reading on through what may be absent."""
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def id_of(value: Any) -> str | None:
     """An id, whether it stands there itself or its object was expanded in its place."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         value = value.get("id")
     return value if isinstance(value, str) and value else None
 

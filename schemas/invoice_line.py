@@ -6,7 +6,7 @@ The cycle is the line's own `period`, in every version; where all else lives mov
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -55,7 +55,7 @@ def lines_in(listing: Json, what: str) -> Iterator[InvoiceLine]:
     if not isinstance(data, list):
         raise InvalidMessage(f"{what} has no list of lines")
     for number, line in enumerate(data, 1):
-        if not isinstance(line, Mapping):
+        if not isinstance(line, dict):
             raise InvalidMessage(f"line {number} of {what} is not an object")
         yield _line(line, f"line {id_of(line.get('id')) or number} of {what}")
 
@@ -116,7 +116,7 @@ def _credited(holder: Json) -> Json:
 def plan_in(holder: Json) -> str | None:
     """The plan that an object's metadata names: `SAYS_NONE` if it names none, None if there is no metadata."""
     metadata = holder.get("metadata")
-    if not isinstance(metadata, Mapping):
+    if not isinstance(metadata, dict):
         return None
     named = metadata.get(PLAN_KEY)
     return named if isinstance(named, str) else SAYS_NONE

@@ -8,7 +8,6 @@ which invoice items could be attached, and says nothing about access.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -148,7 +147,7 @@ def _status(body: Json, what: str) -> InvoiceStatus:
 
 def _object_of(event: Json) -> Json:
     body = mapping(event.get("data")).get("object")
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         raise InvalidMessage("the event has no data.object")
     return body
 

@@ -13,10 +13,12 @@ asked.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -30,6 +32,11 @@ class RevocationKind(StrEnum):
     VOIDED = "voided"
     MARKED_UNCOLLECTIBLE = "marked_uncollectible"
     CREDITED = "credited"
+
+
+def _memo() -> Any:
+    """A digest, once it has been asked for; says nothing, so it is neither compared nor copied."""
+    return field(default=None, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +71,11 @@ class Grant:
     price_plan: str | None
     invoice_plan: str
     stated_at: datetime
+    _digest: bytes | None = _memo()
 
     @property
     def digest(self) -> bytes:
-        return digest_of(self)
+        return _remembered(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +103,11 @@ class Revocation:
     credited_invoice: str | None = None
     credited_lines: tuple[str, ...] = ()
     stated_at: datetime
+    _digest: bytes | None = _memo()
 
     @property
     def digest(self) -> bytes:
-        return digest_of(self)
+        return _remembered(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,10 +134,11 @@ class InvoiceSnapshot:
     due_date: datetime | None
     lines_complete: bool
     stated_at: datetime
+    _digest: bytes | None = _memo()
 
     @property
     def digest(self) -> bytes:
-        return digest_of(self)
+        return _remembered(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,10 +147,11 @@ class Customer:
 
     integration: str
     customer: str
+    _digest: bytes | None = _memo()
 
     @property
     def digest(self) -> bytes:
-        return digest_of(self)
+        return _remembered(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +162,7 @@ class CatalogRevision:
     in_force_from: datetime | None
     applied_by: str
     document: str
+    _digest: bytes | None = _memo()
 
     @property
     def integration(self) -> None:
@@ -162,7 +174,7 @@ class CatalogRevision:
 
     @property
     def digest(self) -> bytes:
-        return digest_of(self)
+        return _remembered(self)
 
 
 Fact = Grant | Revocation | InvoiceSnapshot | Customer | CatalogRevision
@@ -180,9 +192,25 @@ class CustomerFacts:
 
 def digest_of(fact: Fact) -> bytes:
     """SHA-256 over the kind and every column of a fact but *stated_at*: its identity, 32 bytes."""
-    content = [type(fact).__name__]
-    content += [_plain(getattr(fact, field.name)) for field in fields(fact) if field.name != "stated_at"]
+    kind = type(fact)
+    content = [kind.__name__, *(_plain(value) for value in _SAID[kind](fact))]
     return hashlib.sha256(msgspec.json.encode(content)).digest()
+
+
+def _remembered(fact: Fact) -> bytes:
+    """A fact is frozen, so its digest is worked out once; and only if asked for, which those read back seldom are."""
+    known = fact._digest
+    if known is None:
+        known = digest_of(fact)
+        object.__setattr__(fact, "_digest", known)
+    return known
+
+
+_SAID: dict[type, Callable[[Fact], tuple[Any, ...]]] = {
+    kind: attrgetter(*(each.name for each in fields(kind) if each.name not in ("stated_at", "_digest")))
+    for kind in (Grant, Revocation, InvoiceSnapshot, Customer, CatalogRevision)
+}
+"""What each kind says: all of its columns that its identity is made of, in their order."""
 
 
 def canonical_json(document: Any) -> str:
@@ -191,10 +219,7 @@ def canonical_json(document: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    match value:
-        case datetime():
-            return value.astimezone(UTC).isoformat()
-        case Decimal():
-            return format(value, "f")
-        case _:
-            return value
+    kind = type(value)
+    if kind is datetime:
+        return value.astimezone(UTC).isoformat()
+    return format(value, "f") if kind is Decimal else value

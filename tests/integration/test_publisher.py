@@ -26,9 +26,9 @@ async def publishing(bootstrap: str, topic: str, **bounds: Any) -> AsyncIterator
         await publisher.close()
 
 
-async def publish(publisher: KafkaPublisher, value: bytes = b"{}") -> Published | Exception:
+async def publish(publisher: KafkaPublisher, value: bytes = b"{}", *, key: bytes = b"cus_1") -> Published | Exception:
     try:
-        return await publisher.publish(key=b"cus_1", value=value, headers=[])
+        return await publisher.publish(key=key, value=value, headers=[])
     except (Overloaded, PublishFailed) as error:
         return error
 
@@ -59,6 +59,19 @@ def test_the_end_waits_for_what_is_under_way(kafka: str) -> None:
 
     assert isinstance(asyncio.run(close_early()), Published)
     assert len(records(kafka, topic)) == 1
+
+
+def test_what_is_under_way_together_shares_a_partition(kafka: str) -> None:
+    """Records are batched whatever their keys: a webhook waits for a batch, and order decides nothing."""
+    topic = new_topic(kafka)
+
+    async def twelve_customers() -> set[int]:
+        async with publishing(kafka, topic, linger_ms=50) as publisher:
+            all_at_once = (publish(publisher, key=b"cus_%d" % number) for number in range(12))
+            return {at.partition for at in await asyncio.gather(*all_at_once) if isinstance(at, Published)}
+
+    assert len(asyncio.run(twelve_customers())) == 1
+    assert len(records(kafka, topic)) == 12
 
 
 def test_a_record_that_kafka_refuses_holds_up_no_other(kafka: str) -> None:
