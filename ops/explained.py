@@ -18,7 +18,7 @@ from rich.text import Text
 from entitlements.domain.facts import RevocationKind
 from entitlements.domain.period import Period
 from entitlements.domain.sentences import REVOKED_AS
-from entitlements.domain.wording import moment, money, period
+from entitlements.domain.wording import moment, money, period, visible
 
 Document = Mapping[str, Any]
 
@@ -43,10 +43,10 @@ def shown(document: Document) -> RenderableType:
 
 
 def _parts(document: Document) -> Iterator[RenderableType]:
-    yield Text(document["answer"], style="bold green" if document["decision"] else "bold red")
-    yield Text(_asked(document), style="dim")
+    yield Text(visible(document["answer"]), style="bold green" if document["decision"] else "bold red")
+    yield Text(visible(_asked(document)), style="dim")
     if (pay_at := document["context"].get("pay_at")) is not None:
-        yield Text(f"To be paid at {pay_at}", overflow="fold")
+        yield Text(visible(f"To be paid at {pay_at}"), overflow="fold")
     yield _heading("What would change it")
     yield from (_item(sentence) for sentence in document["would_change"])
     if document["needs_an_eye"]:
@@ -136,11 +136,11 @@ def _revision(revision: Document) -> str:
 
 
 def _heading(text: str) -> RenderableType:
-    return Padding(Text(text, style="bold"), (1, 0, 0, 0), expand=False)
+    return Padding(Text(visible(text), style="bold"), (1, 0, 0, 0), expand=False)
 
 
 def _item(text: str, style: str = "") -> RenderableType:
-    return _indented(Text(text, style=style))
+    return _indented(Text(visible(text), style=style))
 
 
 def _indented(what: RenderableType) -> RenderableType:
@@ -157,7 +157,7 @@ def _table(mark: str, *columns: str) -> Table:
 
 def _add(table: Table, *cells: str, style: str = "") -> None:
     """A row; that its times are UTC is said above."""
-    table.add_row(*(Text(cell.replace(UTC, "")) for cell in cells), style=style)
+    table.add_row(*(Text(visible(cell.replace(UTC, ""))) for cell in cells), style=style)
 
 
 def _moment(text: str) -> str:

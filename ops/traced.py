@@ -26,7 +26,7 @@ from entitlements.domain.facts import (
 )
 from entitlements.domain.period import Period
 from entitlements.domain.sentences import REVOKED_AS
-from entitlements.domain.wording import listed, moment, money, period
+from entitlements.domain.wording import listed, moment, money, period, visible
 from entitlements.evidence import Reading, Stated
 from entitlements.ledger import Outcome, Position
 from schemas.topics import CONSUMER_GROUPS
@@ -123,7 +123,7 @@ def _parts(event: str, record: Mapping[str, Any]) -> Iterator[RenderableType]:
     about = f", about {record['about']}" if record["about"] else ""
     created = f", created {_moment(record['created'])}" if record["created"] else ""
     appended = f", appended {_moment(record['appended_at'])}" if record["appended_at"] else ""
-    yield Text(f"{event}{where}: {record['type']}{about}{created}", style="bold")
+    yield Text(visible(f"{event}{where}: {record['type']}{about}{created}"), style="bold")
     yield Text(f"{_offset(record)}{appended}", style="dim")
     for reading in record["groups"]:
         yield _line(f"{reading['group']}: {_outcome(reading, record['offset'])}", 2)
@@ -157,7 +157,7 @@ def _offset(place: Mapping[str, Any]) -> str:
 
 
 def _line(text: str, indent: int) -> RenderableType:
-    return Padding(Text(text, overflow="fold"), (0, 0, 0, indent), expand=False)
+    return Padding(Text(visible(text), overflow="fold"), (0, 0, 0, indent), expand=False)
 
 
 def _moment(text: str) -> str:

@@ -39,10 +39,10 @@ def case_of(
     return Case(standing=there, scope=scope, revisions=terms, known_apis=known, api=api, at=on(at)), facts
 
 
-def explained(*bills: Bill, **asked: Any) -> Explanation:
-    """Why the answer is as it is; *asked* as `case_of` takes it."""
+def explained(*bills: Bill, now: str | None = None, **asked: Any) -> Explanation:
+    """Why the answer is as it is; *asked* as `case_of` takes it, *now* (None: the moment asked about) when it is."""
     case, facts = case_of(*bills, **asked)
-    return explain(case, facts.invoices, on(NOW))
+    return explain(case, facts.invoices, case.at if now is None else on(now))
 
 
 def told(explanation: Explanation) -> list[str]:

@@ -66,9 +66,8 @@ def answer(snapshot: Snapshot, token: Token, asked: Evaluation) -> dict[str, Any
         at=asked.at or snapshot.now,
     )
     explanation = why.explain(case, found.snapshots, snapshot.now)
-    events = evidence.about(
-        snapshot.connection, integration=found.scope.integration, objects=explanation.invoices.keys()
-    )
+    objects = {*explanation.invoices, *explanation.lineless}
+    events = evidence.about(snapshot.connection, integration=found.scope.integration, objects=objects)
     revised = evidence.of_operators(
         snapshot.connection, [f"catalog-{revision.number}" for revision in explanation.revisions]
     )
@@ -83,7 +82,8 @@ def document(
     revised: tuple[Stated, ...],
 ) -> dict[str, Any]:
     """
-    An explanation with its evidence as JSON: *events* are about its invoices, *revised* applied its catalogs.
+    An explanation with its evidence as JSON: *events* are about its invoices, those of which no line is known
+    included; *revised* applied its catalogs.
 
     *customer* is who the subject is, None for an org that is nobody.
     """
@@ -96,7 +96,10 @@ def document(
         "at": rfc3339(explanation.at),
         "answer": sentences.headline(explanation, who),
         **answers.evaluation(explanation.decision),
-        "would_change": [*_by_org(subject, customer), *sentences.would_change(explanation, who)],
+        "would_change": [
+            *_by_org(subject, customer),
+            *sentences.would_change(explanation, _of_stripe(subject, customer)),
+        ],
         "next_change": change
         and {"at": rfc3339(change.at), "decision": change.decision.allowed, "reason": change.decision.reason.value},
         "grants": [_grant(grant, explanation) for grant in explanation.grants],
@@ -112,7 +115,16 @@ def document(
 
 def _by_org(subject: Subject, customer: str | None) -> list[str]:
     is_nobody = subject.type is SubjectType.ORG and customer is None
-    return ["An org of this name, in the catalog or set with `entitle orgs`."] if is_nobody else []
+    return (
+        ["An org of this name, in the catalog or set with `entitle orgs`, with a customer here."] if is_nobody else []
+    )
+
+
+def _of_stripe(subject: Subject, customer: str | None) -> str:
+    """Whom Stripe would have to name for the subject to be known: an org is a name of ours."""
+    if subject.type is SubjectType.CUSTOMER:
+        return f"customer {subject.id}"
+    return "its customer" if customer is None else f"customer {customer}"
 
 
 def _grant(grant: ExplainedGrant, explanation: Explanation) -> dict[str, Any]:
@@ -139,7 +151,7 @@ def _revocation(revocation: ExplainedRevocation) -> dict[str, Any]:
         "kind": revocation.kind.value,
         "says": sentences.revocation_spoke(revocation),
         "invoice": revocation.invoice,
-        "line": revocation.line,
+        "lines": list(revocation.lines),
         "at": revocation.at and rfc3339(revocation.at),
         "ended": list(ended),
     }

@@ -46,6 +46,7 @@ async def org(request: Request, token: Token, snapshots: Snapshots) -> Response:
     path = read_id(request.path_params["org"], "org")
     by = "an admin token" if token.marketplace is None else f"an admin token of {token.marketplace}"
     if request.method == "PUT":
+        read_query(request.scope["query_string"])  # what is meant stands in the body: in the query it would go unheard
         name, customer = _read_put(path, await read_object(request))
         is_new, stored = await snapshots.change(lambda snapshot: put(snapshot, token, name, customer, by))
         return json_response(stored, status=HTTPStatus.CREATED if is_new else HTTPStatus.OK)

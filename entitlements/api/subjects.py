@@ -62,6 +62,9 @@ def find(snapshot: Snapshot, token: Token, subject: Subject) -> Found:
     if customer is not None:
         facts = facts_of(snapshot.connection, integration=scope.integration, customer=customer)
     found = standing(facts, scope, revisions)
+    is_of_catalog = subject.type is SubjectType.ORG and subject.id in catalog.orgs
+    if is_of_catalog and token.marketplace is not None and not found.named:
+        customer = None  # the name counts in every integration, and its customer may be another one's
     return Found(
         customer=customer,
         scope=scope,

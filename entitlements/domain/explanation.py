@@ -60,12 +60,13 @@ class ExplainedRevocation:
     """
     What ended something before its time, or might have: *ended* is what would be open without it.
 
-    *line* is the credit line, where it is one; *at* is None for a credit of an invoice that is not paid.
+    *lines* are the credit lines of the invoice that take effect at that moment, none for other kinds; *at* is None for
+    those of an invoice that is not paid.
     """
 
     kind: RevocationKind
     invoice: str
-    line: str | None
+    lines: tuple[str, ...]
     at: datetime | None
     spoke: bool
     ended: tuple[Span, ...]
@@ -73,10 +74,10 @@ class ExplainedRevocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """Paying *invoice*, which is owed at the moment, opens the API until *until*."""
+    """Paying *invoice*, which is owed at the moment, opens the API until *until*; None: it ends what is open."""
 
     invoice: str
-    until: datetime
+    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,16 +91,20 @@ class Change:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """
-    A decision and why; everything in order of time.
+    A decision and why; everything in order of time. *is_past* says that the moment has gone by: nothing paid from now
+    on counts for it.
 
     *invoices* are those that grants and revocations rest on, by id, as they are known now. *revisions* are the catalog
     revisions that gave terms and the one in force now; *plans* are the plans of that one that open the API. *unmapped*,
     *incomplete* and *contradictory* need a person's eye: lines of no plan, invoices of which Stripe left lines out,
-    invoices seen both paid and void. *left_out* counts the invoices that were too many to tell.
+    invoices seen both paid and void. *nameable* are the lines of no plan that would count at the moment, had they one.
+    *lineless* are the newest invoices of which no line is known: their events may have been set aside.
+    *left_out* counts the invoices that were too many to tell.
     """
 
     decision: Decision
     at: datetime
+    is_past: bool
     grants: tuple[ExplainedGrant, ...]
     revocations: tuple[ExplainedRevocation, ...]
     invoices: Mapping[str, InvoiceShown]
@@ -109,6 +114,8 @@ class Explanation:
     plans: tuple[Plan, ...]
     known_apis: tuple[str, ...]
     unmapped: tuple[BilledLine, ...]
+    nameable: tuple[BilledLine, ...]
     incomplete: tuple[str, ...]
     contradictory: tuple[str, ...]
+    lineless: tuple[str, ...]
     left_out: int

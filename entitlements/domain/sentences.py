@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from entitlements.domain.access import Decision, Reason
-from entitlements.domain.explanation import ExplainedGrant, ExplainedRevocation, Explanation, How
+from entitlements.domain.explanation import ExplainedGrant, ExplainedRevocation, Explanation, How, Payment
 from entitlements.domain.facts import RevocationKind
 from entitlements.domain.shown import OWED
 from entitlements.domain.spans import SpanReason
@@ -117,8 +117,8 @@ def _by_what_becomes_known(explanation: Explanation, who: str) -> str | None:
 
 
 def _by_naming(explanation: Explanation) -> Iterator[str]:
-    for line in explanation.unmapped:
-        if line.period.covers(explanation.at) and not explanation.decision.allowed:
+    if not explanation.decision.allowed:
+        for line in explanation.nameable:
             named = f"the price {line.price}" if line.price else f"line {line.id}"
             yield f"A plan in the catalog for {named}, which invoice {line.invoice} bills for {period(line.period)}."
 
@@ -133,16 +133,30 @@ def _plans(explanation: Explanation) -> str:
 
 
 def _by_payment(explanation: Explanation) -> Iterator[str]:
-    opens = "keeps it open" if explanation.decision.allowed else "opens it"
     for payment in explanation.payments:
         named = f"invoice {payment.invoice}"
         shown = explanation.invoices.get(payment.invoice)
         if shown is None or shown.status in OWED:
             amounts = shown and shown.amounts
             amount = money(amounts.amount_remaining, amounts.currency) if amounts else ""
-            yield f"Paying {named}{f' ({amount})' if amount else ''} {opens} until {moment(payment.until)}."
+            by_then = " by then" if explanation.is_past else ""
+            yield f"Paying {named}{f' ({amount})' if amount else ''}{by_then} {_paying(explanation, payment)}."
         elif shown.status is InvoiceStatus.VOID:
             yield f"Paying {named}, had it not been voided at {moment(shown.transitions[InvoiceStatus.VOID])}."
+
+
+def _paying(explanation: Explanation, payment: Payment) -> str:
+    """What a payment does or, where the moment has gone by, would have done."""
+    ends = explanation.decision.until
+    if payment.until is None:
+        return "would have ended it at once" if explanation.is_past else "ends it at once"
+    if ends is not None and payment.until < ends:
+        does = "would have ended it at" if explanation.is_past else "ends it at"
+    elif ends is not None:
+        does = "would have kept it open until" if explanation.is_past else "keeps it open until"
+    else:
+        does = "would have opened it until" if explanation.is_past else "opens it until"
+    return f"{does} {moment(payment.until)}"
 
 
 def _by_time(explanation: Explanation) -> str:
@@ -169,7 +183,7 @@ def grant_spoke(grant: ExplainedGrant, at: datetime) -> str:
         case How.NOT_FINALIZED:
             return f"not yet: finalized {moment(invoice.finalized_at)}"
         case How.WITHHELD:
-            return f"not paid: unpaid terms withheld, {listed(grant.because_of, 'and')} is overdue"
+            return f"not paid: unpaid terms withheld, {listed(grant.because_of, 'and') or 'another invoice'} is overdue"
         case How.OPEN:
             return _not_paid(grant, at)
         case How.UNCOLLECTIBLE:

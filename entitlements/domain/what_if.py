@@ -7,7 +7,7 @@ The rules are asked again rather than told again, so that what an explanation pr
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -46,6 +46,12 @@ class Case:
         """All that opens the API, whenever."""
         return tuple(span for span in self.standing.billed.spans if self.api in span.cycle.plan.apis)
 
+    def names(self, invoice: str) -> bool:
+        """Whether who asks may hear of the invoice: in a marketplace's scope it needs a line of a plan sold there."""
+        return self.scope.marketplace is None or any(
+            cycle.invoice.id == invoice for cycle in self.standing.billed.cycles
+        )
+
 
 def among(case: Case, invoices: Iterable[InvoiceHistory]) -> Case:
     """The case if these were all the invoices."""
@@ -71,9 +77,9 @@ def never(invoice: InvoiceHistory, status: InvoiceStatus) -> InvoiceHistory:
     return replace(invoice, moments={InvoiceStatus.OPEN: invoice.finalized_at} | others)
 
 
-def without_credit(invoice: InvoiceHistory, line: str) -> InvoiceHistory:
-    """The invoice, had it no credit line of that id."""
-    return replace(invoice, credits=tuple(credit for credit in invoice.credits if credit.line != line))
+def without_credits(invoice: InvoiceHistory, lines: Collection[str]) -> InvoiceHistory:
+    """The invoice, had it no credit lines of these ids."""
+    return replace(invoice, credits=tuple(credit for credit in invoice.credits if credit.line not in lines))
 
 
 def opened_more(case: Case, other: Case) -> tuple[Span, ...]:

@@ -48,6 +48,11 @@ def listed(names: Sequence[str], conjunction: str) -> str:
     return f" {conjunction} ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
+def visible(text: str) -> str:
+    """The text, with what a terminal would obey instead of show (escape sequences, line breaks) written out."""
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
 def _day(at: datetime) -> str:
     return f"{at.day} {at:%b}"
 

@@ -18,7 +18,8 @@ from tests.pure_core import catalog
 from tests.recording import read
 from tests.renewals import renewal
 from tests.servers import new_database
-from tests.stated import STORY
+from tests.stated import STORY, line
+from tests.stated import catalog as stated_catalog
 from tests.stripe_builders import Line, event, events, paid, snapshot
 
 CATALOG = CatalogRevision(number=1, in_force_from=None, applied_by="ann", document=canonical_json(catalog()))
@@ -60,7 +61,7 @@ def test_the_answer_leads_to_the_log(fresh_database: str) -> None:
             "max_age": 2,
         },
         "would_change": [
-            "Paying invoice in_2 (25.00 usd) opens it until 1 Mar 2026 00:00 UTC.",
+            "Paying invoice in_2 (25.00 usd) by then would have opened it until 1 Mar 2026 00:00 UTC.",
             "If nothing more becomes known, it turns to deny 403 not_entitled at 1 Mar 2026 00:00 UTC.",
         ],
         "next_change": {"at": "2026-03-01T00:00:00Z", "decision": False, "reason": "not_entitled"},
@@ -176,6 +177,19 @@ def test_an_event_that_was_set_aside_needs_an_eye(fresh_database: str) -> None:
     assert body["needs_an_eye"] == ["Event evt_paid about in_2 was set aside by grants: line il_2 has no period"]
 
 
+def test_an_invoice_of_which_every_event_was_set_aside_needs_an_eye(fresh_database: str) -> None:
+    """Where nothing but the invoice's number and amounts is known, what was set aside is told all the same."""
+    with listening(fresh_database, CATALOG) as api:
+        read(api.engine, events(LEFT_OPEN)[:1], groups=["invoices"])
+        read(api.engine, events(LEFT_OPEN)[:1], partition=1, groups=["grants"], set_aside="line il_2 has no period")
+        body = why(api)
+
+    assert (body["context"]["reason"], body["invoices"]) == ("not_entitled", {})
+    assert [each.partition(" was ")[2] for each in body["needs_an_eye"]] == [
+        "set aside by grants: line il_2 has no period"
+    ]
+
+
 def test_the_number_of_queries_does_not_grow(fresh_database: str) -> None:
     """Twenty invoices more are explained with as many statements as one."""
     months = [paid(Line(id=f"il_{n}"), id=f"in_m{n}") for n in range(20)]
@@ -242,6 +256,26 @@ def test_an_org_is_its_customer(api: Api) -> None:
     assert (known["org"], known["customer"], known["context"]["reason"]) == ("initech", "cus_paid", "paid")
     assert (unknown["org"], unknown["customer"], unknown["context"]["reason"]) == ("acme", None, "unknown_subject")
     assert unknown["would_change"][0].startswith("An org of this name")
+
+
+def test_an_org_whose_customer_stripe_has_not_named_yet(api: Api) -> None:
+    """Stripe never names an org: what would change it is an event that names its customer."""
+    ghost = api.ask("GET", "/v1/explain?org=ghost&api=orders").body
+
+    assert (ghost["customer"], ghost["context"]["reason"]) == ("cus_ghost", "unknown_subject")
+    assert ghost["would_change"][0].startswith("An event in which Stripe names customer cus_ghost, and")
+
+
+def test_an_org_of_the_catalog_is_nobody_to_another_integrations_token(fresh_database: str) -> None:
+    """A name of the catalog counts everywhere; whose customer it is shows only where that is a customer."""
+    with listening(fresh_database, stated_catalog(integrations=("main", "other")), line("cus_paid")) as there:
+        own, other = (
+            there.ask("GET", "/v1/explain?org=initech&api=orders", token=token).body
+            for token in ("of-acme", "of-globex")
+        )
+
+    assert (own["customer"], other["customer"]) == ("cus_paid", None)
+    assert "cus_paid" not in str(other)
 
 
 def test_lines_of_no_plan_and_contradictions_need_an_eye(api: Api) -> None:

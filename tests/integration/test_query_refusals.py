@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.asking import Api, listening
+from tests.asking import ADMIN, Api, listening
 from tests.servers import new_database
 from tests.stated import STORY, catalog, line
 
@@ -27,6 +27,7 @@ PAGES = [
     ("GET", "/v1/customers/cus_paid/invoices"),
     ("GET", "/v1/orgs/initech/invoices"),
     ("PUT", "/v1/orgs/initech"),
+    ("GET", "/v1/explain?customer=cus_paid&api=orders"),
     ("GET", "/v1/progress"),
 ]
 
@@ -123,6 +124,15 @@ def test_every_refusal_is_a_problem(api: Api, method: str, path: str, status: in
     assert (answer.status, answer.body["status"]) == (status, status)
     assert answer.headers["content-type"] == "application/problem+json"
     assert {"type", "title", "detail"} <= answer.body.keys()
+
+
+def test_a_setting_that_says_in_its_query_where_it_is_meant_is_400(api: Api) -> None:
+    """It is the body that says so; nothing is stored elsewhere than was meant."""
+    headers, body = {"Content-Type": "application/json"}, b'{"customer": "cus_paid"}'
+    answer = api.ask("PUT", "/v1/orgs/hooli?integration=other", token=ADMIN, body=body, headers=headers)
+
+    assert (answer.status, "'integration'" in answer.body["detail"]) == (400, True)
+    assert api.ask("GET", "/v1/orgs/hooli", token=ADMIN).status == 404
 
 
 def test_the_request_id_comes_back(api: Api) -> None:

@@ -194,3 +194,17 @@ def test_real_ids_fit_the_width() -> None:
         "  = 11 Jan 2026 10:15:07 invoice.marked_uncollectible evt_1NG8Du2eZvKYlo2CUI79vXWy 11 @ 12345678"
     ) in captured.get()
     assert max(len(line) for line in captured.get().splitlines()) <= WIDTH
+
+
+def test_nothing_in_an_id_is_obeyed_by_the_terminal() -> None:
+    """Escape sequences and markup are shown as they are written."""
+    odd = paid(Line(id="il_1"), id="in_[red]\x1b[2J", at="01-01")
+    found = document(
+        explained(odd, at="01-15"), Subject(type=SubjectType.CUSTOMER, id="cus_1"), "cus_1", stated(odd), ()
+    )
+    console = Console(width=WIDTH, color_system=None)
+    with console.capture() as captured:
+        console.print(shown(found))
+
+    assert "\x1b" not in captured.get()
+    assert captured.get().count(r"in_[red]\x1b[2J") == 3

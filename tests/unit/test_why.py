@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from entitlements.domain.access import ALLOWING, Reason, Scope
+from entitlements.domain.nearest import MOST_INVOICES, MOST_LINES
 from entitlements.domain.sentences import grant_spoke, headline, needs_an_eye, revocation_spoke, would_change
-from entitlements.domain.why import MOST_INVOICES
 from tests.explaining import case_of, explained, told
 from tests.pure_core import INTEGRATION, ask, catalog, plan, plans, revisions
-from tests.renewals import TERMS, UPGRADE, renewal
-from tests.stripe_builders import Bill, Line, one_off, paid
+from tests.renewals import SECOND, TERMS, UPGRADE, renewal
+from tests.stripe_builders import Bill, Line, on, one_off, paid
 
 WHO = "customer cus_1"
 JANUARY = paid()
@@ -112,6 +113,16 @@ STORIES = {
         ),
         ["- il_1 over", "* il_2 open"],
     ),
+    "asked too late for a payment": (
+        (JANUARY, renewal()),
+        {"at": "02-03", "now": "12-31"},
+        "deny 402 payment_required: invoice in_2 for 1 Feb – 1 Mar 2026 is open and not paid",
+        (
+            f"{PAYING} by then would have opened it until 1 Mar 2026 00:00 UTC.",
+            turns("deny 402 cycle_lapsed", "1 Mar 2026 00:00 UTC"),
+        ),
+        ["- il_1 over", "* il_2 open"],
+    ),
     "void": (
         (JANUARY, renewal(voided="02-03")),
         {"at": "02-04"},
@@ -132,6 +143,59 @@ STORIES = {
             turns("deny 402 cycle_lapsed", "1 Apr 2026 00:00 UTC"),
         ),
         ["- il_1 over", "- il_2 open", "* il_3 withheld"],
+    ),
+    "withheld by an older invoice for another plan": (
+        (Bill(id="in_old", lines=(Line(price="price_other"),), finalized="01-01"), renewal()),
+        {"at": "02-02", "terms": TERMS},
+        "deny 402 payment_required: invoice in_2 for 1 Feb – 1 Mar 2026 is open and not paid",
+        (
+            "Paying invoice in_old (25.00 usd) opens it until 11 Feb 2026 00:00 UTC.",
+            f"{PAYING} opens it until 1 Mar 2026 00:00 UTC.",
+            turns("deny 403 not_entitled", "1 Mar 2026 00:00 UTC"),
+        ),
+        ["* il_2 withheld"],
+    ),
+    "to be ended by a payment": (
+        (JANUARY, upgrade()),
+        {"at": "01-20", "terms": BIGGER},
+        "allow 200 paid: invoice in_1 for 1 Jan – 1 Feb 2026 is paid; open until 1 Feb 2026 00:00 UTC",
+        (
+            "It ends at 1 Feb 2026 00:00 UTC, unless an invoice for a cycle that follows is paid by then.",
+            "Paying invoice in_up (51.00 usd) ends it at once.",
+            turns("deny 402 cycle_lapsed"),
+        ),
+        ["* il_1 paid"],
+    ),
+    "to be shortened by a payment": (
+        (JANUARY, upgrade(lines=(UPGRADE[0], Line(id="il_week", start="01-11", end="01-18", price="price_week")))),
+        {"at": "01-12", "terms": plans(enterprise=plan(), weekly=plan(prices=["price_week"]))},
+        "allow 200 paid: invoice in_1 for 1 Jan – 1 Feb 2026 is paid; open until 1 Feb 2026 00:00 UTC",
+        (
+            "It ends at 1 Feb 2026 00:00 UTC, unless an invoice for a cycle that follows is paid by then.",
+            "Paying invoice in_up (8.00 usd) ends it at 18 Jan 2026 00:00 UTC.",
+            turns("deny 402 cycle_lapsed"),
+        ),
+        ["* il_1 paid", "- il_week open"],
+    ),
+    "credited when it was over": (
+        (JANUARY, renewal(UPGRADE[0], SECOND, paid="02-01T01:00", finalized="02-01T01:00")),
+        {"at": "02-10", "terms": LEEWAY},
+        "allow 200 paid: invoice in_2 for 1 Feb – 1 Mar 2026 is paid; open until 1 Mar 2026 02:00 UTC",
+        (
+            "It ends at 1 Mar 2026 02:00 UTC, unless an invoice for a cycle that follows is paid by then.",
+            turns("allow 200 renewal_leeway", "1 Mar 2026 00:00 UTC"),
+        ),
+        ["- il_1 over", "* il_2 paid"],
+    ),
+    "ended by two credits at once": (
+        (JANUARY, upgrade(lines=(UPGRADE[0], replace(UPGRADE[0], id="il_again")), paid="01-12")),
+        {"at": "01-20"},
+        (
+            "deny 402 cycle_lapsed: invoice in_1 for 1 Jan – 1 Feb 2026 was paid, but ended 12 Jan 2026 00:00 UTC by a "
+            "credit of in_up, and nothing paid covers the moment"
+        ),
+        (NEEDS, STILL),
+        ["* il_1 ended"],
     ),
     "ended by a credit": (
         (JANUARY, upgrade(paid="01-12")),
@@ -197,6 +261,13 @@ STORIES = {
         ),
         [],
     ),
+    "a price that no plan names, on a void invoice": (
+        (Bill(lines=(Line(price="price_x"),), finalized="01-01", voided="01-02"),),
+        {"at": "01-15"},
+        "deny 403 not_entitled: up to this moment, nothing paid has opened orders for customer cus_1",
+        (NEEDS, STILL),
+        [],
+    ),
     "a price that no plan names": (
         (paid(Line(price="price_x")),),
         {"at": "01-15"},
@@ -227,13 +298,27 @@ def test_each_story_is_told_as_a_person_would(
 @pytest.mark.parametrize(("bills", "asked"), [story[:2] for story in STORIES.values()], ids=list(STORIES))
 def test_the_decision_is_the_one_that_gateways_are_given(bills: tuple[Bill, ...], asked: dict[str, Any]) -> None:
     """What is explained is what is decided, column by column."""
-    assert ask(*bills, **asked) == explained(*bills, **asked).decision
+    assert ask(*bills, **({"now": asked["at"]} | asked)) == explained(*bills, **asked).decision
+
+
+@pytest.mark.parametrize(("bills", "asked"), [story[:2] for story in STORIES.values()], ids=list(STORIES))
+def test_what_a_payment_is_said_to_do_is_what_it_does(bills: tuple[Bill, ...], asked: dict[str, Any]) -> None:
+    """Each invoice paid at the moment asked about gives the answer that was promised; of the others none changes it."""
+    explanation = explained(*bills, **asked)
+    promised = {payment.invoice: payment.until for payment in explanation.payments}
+    owed = [bill for bill in bills if bill.finalized and on(bill.finalized) <= explanation.at and not bill.paid]
+
+    for bill in owed:
+        then = ask(*(replace(each, paid=asked["at"], voided=None) if each is bill else each for each in bills), **asked)
+        was_void = bill.voided is not None and on(bill.voided) <= explanation.at
+
+        assert was_void or promised.get(bill.id, explanation.decision.until) == then.until
 
 
 @pytest.mark.parametrize(("bills", "asked"), [story[:2] for story in STORIES.values()], ids=list(STORIES))
 def test_the_next_change_is_the_next_one(bills: tuple[Bill, ...], asked: dict[str, Any]) -> None:
     """Asked at every full hour of two months, the first answer with another reason comes at the moment promised."""
-    case, _ = case_of(*bills, **asked)
+    case, _ = case_of(*bills, **{name: value for name, value in asked.items() if name != "now"})
     reason, promised = case.decision.reason, explained(*bills, **asked).change
     full_hour = case.at.replace(minute=0)
     hours = (full_hour + timedelta(hours=hour) for hour in range(1, 24 * 60))
@@ -318,6 +403,11 @@ def test_what_a_revocation_ended(
             "not paid: unpaid terms ended 11 Jan 2026 00:00 UTC",
         ),
         ((Bill(finalized="01-01"),), {"at": "02-15"}, "not paid, and its cycle is over"),
+        (
+            (Bill(finalized="01-01", voided="01-15"), upgrade(paid="01-12")),
+            {"at": "01-20", "terms": BIGGER},
+            "void since 15 Jan 2026 00:00 UTC",
+        ),
         ((Bill(finalized="01-01", voided="01-03"),), {"at": "01-15"}, "void since 3 Jan 2026 00:00 UTC"),
         (
             (Bill(finalized="01-01", uncollectible="01-03"),),
@@ -354,7 +444,7 @@ def test_terms_are_those_of_the_revision_that_gave_them() -> None:
     """Of several catalog revisions those that grants rest on are named, and the one that is current."""
     terms = revisions(catalog(), ("01-10", catalog({"enterprise": plan(apis=["orders"])})), ("06-01", catalog()))
 
-    explanation = explained(JANUARY, at="01-15", terms=terms)
+    explanation = explained(JANUARY, at="01-15", now="12-31", terms=terms)
 
     assert [revision.number for revision in explanation.revisions] == [1, 3]
     assert [grant.cycle.revision for grant in explanation.grants] == [1]
@@ -371,6 +461,38 @@ def test_a_marketplace_is_told_of_its_own_lines_alone() -> None:
     assert list(explanation.invoices) == ["in_o"]
 
 
+@pytest.mark.parametrize(
+    ("bills", "at", "told_of"),
+    [
+        ((JANUARY, upgrade(paid="01-12")), "01-20", "12 Jan 2026 00:00 UTC by a credit of another invoice"),
+        ((JANUARY, upgrade()), "01-20", "paid: open until 1 Feb 2026 00:00 UTC"),
+        (
+            (Bill(id="in_up", lines=(Line(price="price_big"),), finalized="01-01"), renewal()),
+            "02-02",
+            "unpaid terms withheld, another invoice is overdue",
+        ),
+    ],
+    ids=["credited", "to be credited", "withheld"],
+)
+def test_a_marketplace_is_not_told_which_of_anothers_invoices_spoke(
+    bills: tuple[Bill, ...], at: str, told_of: str
+) -> None:
+    """What another marketplace's invoice ends or withholds is said, and not by which."""
+    sold = revisions(
+        catalog(
+            {"enterprise": plan(renewal_unpaid="10d")}, elsewhere={"big": plan(prices=["price_big"], apis=["reports"])}
+        )
+    )
+
+    explanation = explained(*bills, at=at, terms=sold, scope=Scope(integration=INTEGRATION, marketplace="acme"))
+
+    assert told_of in grant_spoke(explanation.grants[0], explanation.at)
+    assert "in_up" in str(explained(*bills, at=at, terms=sold))
+    assert "in_up" not in str(would_change(explanation, WHO)) + headline(explanation, WHO)
+    assert not any("in_up" in (*grant.because_of, grant.cycle.invoice.id) for grant in explanation.grants)
+    assert "in_up" not in (*explanation.invoices, *(revocation.invoice for revocation in explanation.revocations))
+
+
 def test_a_long_history_is_told_from_its_nearest_invoices() -> None:
     """What can't all be told is counted, and the invoice that the decision names is always among what is told."""
     months = [paid(one_off(id=f"il_{n}"), id=f"in_{n:03}", at="01-01") for n in range(MOST_INVOICES + 9)]
@@ -382,3 +504,47 @@ def test_a_long_history_is_told_from_its_nearest_invoices() -> None:
     assert (len(explanation.invoices), explanation.left_out) == (MOST_INVOICES, 10)
     assert "in_late" in explanation.invoices
     assert needs_an_eye(explanation) == ("10 more invoices, further from the moment, are left out.",)
+
+
+LONG = [f"{2020 + month // 12}-{month % 12 + 1:02}-01T00:00" for month in range(MOST_INVOICES + 11)]
+MONTHS = [
+    paid(Line(id=f"il_{start}", start=start, end=end), id=f"in_{start}", at=start) for start, end in pairwise(LONG)
+]
+"""More months than can be told, up to May 2023."""
+
+
+def test_what_ended_a_cycle_is_told_however_long_the_history_is() -> None:
+    """A credit on an invoice for another plan is nearer than the oldest of many months."""
+    lines = tuple(replace(line, start="2023-04-10", end="2023-05-01") for line in UPGRADE)
+
+    explanation = explained(
+        *MONTHS, upgrade(lines=lines, finalized="2023-04-10", paid="2023-04-10"), at="2023-04-20", terms=BIGGER
+    )
+
+    assert told(explanation)[-1] == f"* il_{LONG[-2]} ended"
+    assert explanation.grants[-1].because_of == ("in_up",)
+    assert would_change(explanation, WHO) == (NEEDS, STILL)
+
+
+def test_what_withholds_is_told_however_old_it_is() -> None:
+    """An invoice that is owed at the moment is told before those that were paid."""
+    start = LONG[-1]
+    last = renewal(Line(id="il_last", start=start, end="2023-06-01"), id="in_last", finalized=start)
+
+    explanation = explained(replace(MONTHS[0], paid=None), *MONTHS[1:], last, at="2023-05-02", terms=TERMS)
+
+    assert told(explanation)[-1] == "* il_last withheld"
+    assert explanation.grants[-1].because_of == (MONTHS[0].id,)
+
+
+def test_invoices_of_many_lines_are_told_from_fewer() -> None:
+    """So many lines as would take longer than an answer may are left out with their invoices, but for the first."""
+    many = [
+        paid(*(one_off(id=f"il_{n}_{m}") for m in range(MOST_LINES // 2)), id=f"in_{n}", at=f"01-0{n}")
+        for n in range(1, 6)
+    ]
+    more = paid(*(one_off(id=f"il_{m}") for m in range(MOST_LINES + 1)))
+
+    assert list(explained(*many, at="01-15").invoices) == ["in_1", "in_5"]
+    assert explained(*many, at="01-15").left_out == 3
+    assert list(explained(more, at="01-15").invoices) == ["in_1"]
