@@ -89,9 +89,9 @@ class Metrics:
         for server, gauge in self._away.items():
             gauge.set(server is away)
 
-    def stands(self, positions: Positions, assigned: Collection[Partition], *, caught_up: bool) -> None:
-        """Where it goes on in the partitions that are its own; *caught_up* when there is nothing more to read."""
-        self._lag.stands(positions, assigned, caught_up=caught_up)
+    def stands(self, positions: Positions, assigned: Collection[Partition]) -> None:
+        """Where it goes on in the partitions that are its own."""
+        self._lag.stands(positions, assigned)
 
 
 def unseen() -> Metrics:
@@ -104,7 +104,8 @@ class _Lag(Collector):
     How far Postgres is behind the log, worked out when somebody looks: also when the consumer stands still.
 
     In seconds it is the age of the oldest record that is not recorded yet, at most: that record came after the last one
-    that is recorded, and after the moment when there was none to read.
+    that is recorded, and after the last look that found none. That nothing comes from Kafka proves nothing: it may be
+    slow or away. What was known of a partition holds until its row goes back, or another instance has it.
     """
 
     def __init__(self, ends: Ends, clock: Callable[[], float]) -> None:
@@ -113,16 +114,16 @@ class _Lag(Collector):
         self._positions: Positions = {}
         self._assigned: Collection[Partition] = ()
         self._complete_up_to: dict[Partition, float] = {}
-        self._caught_up_at = 0.0
 
     def recorded(self, partition: Partition, appended_at: float) -> None:
         """All that was appended before that moment (seconds since 1970) is recorded."""
         self._complete_up_to[partition] = appended_at
 
-    def stands(self, positions: Positions, assigned: Collection[Partition], *, caught_up: bool) -> None:
+    def stands(self, positions: Positions, assigned: Collection[Partition]) -> None:
+        for key, held in self._positions.items():
+            if (row := positions.get(key)) is None or row.next_offset < held.next_offset:
+                self._complete_up_to.pop(key[1], None)
         self._positions, self._assigned = positions, assigned
-        if caught_up:
-            self._caught_up_at = self._clock()
 
     def collect(self) -> Iterator[Metric]:
         records = GaugeMetricFamily(
@@ -151,9 +152,9 @@ class _Lag(Collector):
             behind = max(0, ends[partition] - row.next_offset)
             if not behind:
                 self.recorded(partition, now)
-            complete_up_to = max(self._complete_up_to.get(partition, 0.0), self._caught_up_at)
             records.add_metric(labels, behind)
-            if complete_up_to > 0:  # else nothing is known yet of when what there is was appended
+            complete_up_to = self._complete_up_to.get(partition)
+            if complete_up_to is not None:  # else nothing is known yet of when what there is was appended
                 seconds.add_metric(labels, max(0.0, now - complete_up_to) if behind else 0.0)
         yield from (records, seconds, in_a_row)
 

@@ -147,9 +147,8 @@ class _Runner:
         elif time.monotonic() - self.looked_at > LOOK_EVERY_S:
             self._look(log)
         self._report()
-        is_at_work = log.answers() and not log.unsettled()
-        self.tell.stands(self.positions, log.assigned(), caught_up=is_at_work and not records)
-        if is_at_work:
+        self.tell.stands(self.positions, log.assigned())
+        if log.answers() and not log.unsettled():
             self.tell.health(Health(ready=True, detail="at work"))
         elif not log.answers():
             self.tell.health(Health(ready=False, detail="Kafka does not answer", away=Server.KAFKA))

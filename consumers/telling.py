@@ -82,9 +82,9 @@ class Telling:
         else:
             self.health(Health(ready=False, detail=reason(error), away=away))
 
-    def stands(self, positions: Positions, assigned: Collection[Partition], *, caught_up: bool) -> None:
-        """Where it goes on in the partitions that are its own; *caught_up* when there was nothing more to read."""
-        self._metrics.stands(positions, assigned, caught_up=caught_up)
+    def stands(self, positions: Positions, assigned: Collection[Partition]) -> None:
+        """Where it goes on in the partitions that are its own."""
+        self._metrics.stands(positions, assigned)
 
     def health(self, health: Health) -> None:
         """Whether it can do its work, as of now."""

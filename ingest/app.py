@@ -139,13 +139,16 @@ class _Ingest:
     async def _deliver(self, scope: Scope, receive: Receive, name: str) -> Answer:
         """Take one delivery, count it and log one line about it: never what it says, nor how it was signed."""
         began = self._clock()
+        integration = name if name in self._integrations else "-"
         self._in_progress += 1
         try:
             answer = await self._take(scope, receive, name)
+        except Exception:  # a fault of ours: the server logs it and answers 500
+            self._metrics.webhook(integration, Outcome.REFUSED, "500")
+            raise
         finally:
             self._in_progress -= 1
         seconds = self._clock() - began
-        integration = name if name in self._integrations else "-"
         self._metrics.webhook(integration, answer.outcome, answer.cause)
         if answer.outcome is Outcome.PUBLISHED:
             self._metrics.webhook_took(seconds)

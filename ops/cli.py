@@ -68,6 +68,7 @@ def consume(groups: tuple[str, ...]) -> None:
     if len(groups) == 1:
         processes.consume(environment, groups[0])
         return
+    processes.check_consumer(environment)
     programs = [
         Program(
             name=name,

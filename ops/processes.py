@@ -98,6 +98,13 @@ def consume(environment: Environment, name: str) -> None:
         )
 
 
+def check_consumer(environment: Environment) -> None:
+    """All settings that `consume` reads, for whoever starts several: raises `BadSetting` before any is started."""
+    settings.schema(environment), settings.kafka(environment), settings.dead_letters_in_a_row(environment)
+    settings.database_url(environment), settings.health_address(environment)
+    settings.log_format(environment), settings.log_level(environment)
+
+
 def query(environment: Environment) -> None:
     """Answer gateways until told to stop."""
     tokens, address = settings.query_tokens(environment), settings.query_address(environment)

@@ -20,12 +20,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ops import settings
-from ops.asking import Edge
+from ops.asking import Edge, NoAnswer
 from ops.settings import Environment
 from ops.supervisor import interrupted_once
 from tests.acceptance.kills import Kills, absences, killing, targets
@@ -101,7 +101,7 @@ def sea(folder: Path, given: Mapping[str, str], catalog: Path, *, instances: int
 
 def storm(over: Sea, play: Play, *, seconds: float, every_s: float, side_by_side: int = 1) -> Aftermath:
     """Kill for so long, and until the plays that are under way then have come to their ends; then reckon up."""
-    deadline = time.monotonic() + seconds
+    deadline, victims = time.monotonic() + seconds, targets(over.programs)
 
     def again_and_again(_: int) -> list[list[str]]:
         played = []
@@ -111,43 +111,54 @@ def storm(over: Sea, play: Play, *, seconds: float, every_s: float, side_by_side
 
     with (
         watching(over.edge) as went_back,
-        killing(targets(over.programs), every_s) as kills,
+        killing(victims, every_s) as kills,
         ThreadPoolExecutor(side_by_side) as players,
     ):
         plays = [play for several in players.map(again_and_again, range(side_by_side)) for play in several]
     environment = Environment(variables=over.environment)
-    reckoning = Reckoning(settings.database_url(environment), settings.kafka(environment))
-    begun = time.monotonic()
-    while (over.waiting() or reckoning.behind()) and time.monotonic() - begun < RECOVERED_S:
-        time.sleep(0.1)
-    recovered_s = time.monotonic() - begun
-    wrong = [*(told for play in plays for told in play), *went_back, *over.waiting()]
-    wrong += reckoning.faults(over.ingest.exchanges)
-    wrong += [f"{name} ended{how}, and nobody had killed it" for name, how in over.ended() if how not in OURS]
-    return Aftermath(
-        wrong=wrong,
-        plays=len(plays),
-        kills=kills,
-        counts=reckoning.counts(),
-        away=absences(kills, (*over.ingest.exchanges, *over.query.exchanges), reckoning.reads()),
-        recovered_s=recovered_s,
-    )
+    with closing(Reckoning(settings.database_url(environment), settings.kafka(environment))) as reckoning:
+        begun = time.monotonic()
+        while (over.waiting() or reckoning.behind()) and time.monotonic() - begun < RECOVERED_S:
+            time.sleep(0.1)
+        recovered_s = time.monotonic() - begun
+        wrong = [*(told for play in plays for told in play), *went_back, *over.waiting()]
+        wrong += reckoning.faults(over.ingest.exchanges)
+        wrong += [f"{name} ended{how}, and nobody had killed it" for name, how in over.ended() if how not in OURS]
+        had_their_turn = {kill.target.name for kill in kills.done} | kills.absent.keys()
+        wrong += [f"{each.name} never had its turn" for each in victims if each.name not in had_their_turn]
+        return Aftermath(
+            wrong=wrong,
+            plays=len(plays),
+            kills=kills,
+            counts=reckoning.counts(),
+            away=absences(kills, (*over.ingest.exchanges, *over.query.exchanges), reckoning.reads()),
+            recovered_s=recovered_s,
+        )
 
 
 @contextmanager
 def watching(edge: Edge) -> Iterator[list[str]]:
-    """Ask all the time how far the groups are; the list is filled with what went back, which nothing ever may."""
+    """
+    Ask all the time how far the groups are; the list is filled with what went back, which nothing ever may, and with a
+    word where nobody ever answered.
+    """
     went_back: list[str] = []
     over = threading.Event()
 
     def watch() -> None:
         furthest: dict[tuple[str, str], int] = {}
         while not over.wait(0.1):
-            for group, places in edge.next_offsets().items():
+            try:
+                answer = edge.next_offsets()
+            except NoAnswer:  # an outage that outlasts its patience
+                continue
+            for group, places in answer.items():
                 for place, offset in places.items():
                     if offset < furthest.get((group, place), 0):
                         went_back.append(f"{group} went back to {offset} in {place} from {furthest[group, place]}")
                     furthest[group, place] = offset
+        if not furthest:
+            went_back.append("nobody ever said how far the groups are")
 
     thread = threading.Thread(target=watch)
     thread.start()

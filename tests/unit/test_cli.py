@@ -90,6 +90,7 @@ def test_the_example_catalog_has_no_mistakes() -> None:
     [
         ("ingest", "ENTITLE_CATALOG"),
         ("consume grants", "ENTITLE_KAFKA"),
+        ("consume grants invoices", "ENTITLE_KAFKA"),
         ("query", "ENTITLE_QUERY_TOKENS"),
         ("migrate", "ENTITLE_DATABASE_URL"),
         ("progress", "ENTITLE_DATABASE_URL"),

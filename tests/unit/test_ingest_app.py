@@ -135,6 +135,32 @@ def test_metrics_tell_what_kafka_did_not_take() -> None:
     assert registry.get_sample_value("entitle_kafka_away") == 1
 
 
+def test_a_delivery_is_in_flight_until_kafka_has_confirmed_it() -> None:
+    """The gauge, read whenever the clock is: before it is taken, before and after its publication, and afterwards."""
+    registry, seen = CollectorRegistry(), []
+
+    def clock() -> float:
+        seen.append(registry.get_sample_value("entitle_ingest_in_flight"))
+        return 0.0
+
+    ask(to=ingest_app(MAIN, InMemory(), clock, Metrics(registry)))
+
+    assert seen == [0, 1, 1, 0]
+
+
+def test_metrics_count_what_a_fault_of_ours_refused() -> None:
+    """What the server answers 500, since no answer was foreseen, is counted as such, and is in flight no more."""
+    registry = CollectorRegistry()
+    to = ingest_app(MAIN, InMemory(RuntimeError("a fault")), count().__next__, Metrics(registry))
+
+    with pytest.raises(RuntimeError, match="a fault"):
+        ask(to=to)
+
+    labels = {"integration": "main", "outcome": "refused", "cause": "500"}
+    assert registry.get_sample_value("entitle_ingest_webhooks_total", labels) == 1
+    assert registry.get_sample_value("entitle_ingest_in_flight") == 0
+
+
 def traceparent_of(given: bytes | None) -> bytes:
     publisher = InMemory()
     ask(publisher=publisher, traceparent=given)

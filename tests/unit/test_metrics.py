@@ -63,8 +63,8 @@ class Consumer:
         self.registry = CollectorRegistry()
         self.metrics = ConsumerMetrics(self.registry, lambda: self.ends, lambda: self.now)
 
-    def stands(self, next_offset: int, *, caught_up: bool = False) -> None:
-        self.metrics.stands({("toys", PLACE): position(next_offset)}, {PLACE}, caught_up=caught_up)
+    def stands(self, next_offset: int) -> None:
+        self.metrics.stands({("toys", PLACE): position(next_offset)}, {PLACE})
 
     def lag(self, unit: str) -> float | None:
         labels = {"group": "toys", "topic": "t", "partition": "0"}
@@ -135,14 +135,29 @@ def test_lag_is_counted_from_the_last_record_that_is_recorded() -> None:
     assert (consumer.lag("records"), consumer.lag("seconds")) == (9, 60)
 
 
-def test_lag_is_counted_from_the_moment_when_there_was_none() -> None:
+def test_lag_is_counted_from_the_last_look_that_found_none() -> None:
     """After a quiet day the first record is not a day late."""
     consumer = Consumer()
+    consumer.ends[PLACE] = 1
     consumer.metrics.batch(batch(Outcome.RECORDED, appended_at=1), 0.5)
-    consumer.stands(1, caught_up=True)
+    consumer.stands(1)
+    assert consumer.lag("seconds") == 0
     consumer.ends[PLACE], consumer.now = 2, 1007.0
 
     assert (consumer.lag("records"), consumer.lag("seconds")) == (1, 7)
+
+
+def test_lag_forgets_what_another_instance_or_a_backup_has_made_untrue() -> None:
+    """A partition that was away, or whose row went back, may lack records older than the last look."""
+    for between in ({}, {("toys", PLACE): position(4)}):
+        consumer = Consumer()
+        consumer.ends[PLACE] = 5
+        consumer.stands(5)
+        assert consumer.lag("seconds") == 0
+        consumer.metrics.stands(between, {PLACE})
+        consumer.stands(4)
+
+        assert (consumer.lag("records"), consumer.lag("seconds")) == (1, None)
 
 
 def test_lag_is_unknown_rather_than_wrong() -> None:
@@ -152,7 +167,7 @@ def test_lag_is_unknown_rather_than_wrong() -> None:
     consumer.stands(4)
     assert (consumer.lag("records"), consumer.lag("seconds")) == (6, None)
 
-    consumer.metrics.stands({("toys", PLACE): position(4)}, set(), caught_up=False)
+    consumer.metrics.stands({("toys", PLACE): position(4)}, set())
     assert consumer.lag("records") is None
 
 
