@@ -41,10 +41,12 @@ METADATA_AGE_MS = 30_000
 
 LONGEST_BATCH_MS = 60_000
 POLL_SLICE_MS = 100
-PACE_S = 0.025
+RESTS_PER_BATCH = 3
+LONGEST_REST_S = 0.025
 """
-How long after one batch the next is taken at the earliest, while there is much to read: a batch of three records costs
-almost what one of thirty does. A record that comes alone waits for nothing.
+How long records may gather after a batch: so many times what it took, at most so long. A batch of three costs almost
+what one of thirty does, so the busier it is, the larger they get; a record that comes alone waits for nothing, nor does
+a backlog.
 """
 
 REST_MS = 5
@@ -90,7 +92,7 @@ class Log:
         self._is_alone = group_id is None
         self._unsettled: set[Partition] = set()
         self._committed_at = 0.0
-        self._next_batch_at = 0.0
+        self._handed_out_at: float | None = None
         self._max_records = source.max_poll_records
         self._topic_ids: dict[str, str] = {}
         self._consumer = connected(
@@ -133,16 +135,18 @@ class Log:
             if found:
                 if is_busy and (room := self._max_records - len(found)) > 0:
                     found += self._poll_once(REST_MS, room)
-                self._next_batch_at = time.monotonic() + PACE_S
+                self._handed_out_at = time.monotonic() if len(found) < self._max_records else None
             if found or self._unsettled or time.monotonic() >= until:
                 return found
 
     def _rest(self) -> bool:
-        """Let records gather where the last batch is not long past; says whether that was so."""
-        early = self._next_batch_at - time.monotonic()
-        if early > 0:
-            time.sleep(early)
-        return early > 0
+        """Let records gather where the last poll had some, which have been seen to since; says whether that was so."""
+        if self._handed_out_at is None:
+            return False
+        took = time.monotonic() - self._handed_out_at
+        self._handed_out_at = None
+        time.sleep(min(RESTS_PER_BATCH * took, LONGEST_REST_S))
+        return True
 
     def _poll_once(self, timeout_ms: int, max_records: int) -> list[Record]:
         self._keep_joining()

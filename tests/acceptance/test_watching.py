@@ -9,17 +9,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from kafka import KafkaProducer
 
 from ops.settings import Address, free_address
-from ops.stack import is_free
+from ops.stack import is_free, running
 from schemas.topics import CONSUMER_GROUPS, EVENTS
 from tests.acceptance.running import SECRET, TOKEN, Running, up
 from tests.scraping import probe, scrape
-from tests.servers import new_database
 from tests.stripe_builders import Line, events, on, paid
 from tests.yard import wait_until
 
@@ -48,13 +49,16 @@ def _read(line: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def watched(database_url: str, kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """On servers of its own: its consumers would share the partitions with those of the program of other tests."""
     first = next(address for address in iter(free_address, None) if has_neighbours(address))
     consumers = {group: f"{first.host}:{first.port + number}" for number, group in enumerate(CONSUMER_GROUPS)}
-    with new_database(database_url) as database:
+    with TemporaryDirectory() as folder, running(Path(folder), say=lambda _: None) as stack:
+        assert stack.database is not None
+        assert stack.kafka is not None
         settings = {
-            "ENTITLE_DATABASE_URL": database,
-            "ENTITLE_KAFKA": kafka,
+            "ENTITLE_DATABASE_URL": stack.database.address,
+            "ENTITLE_KAFKA": stack.kafka.address,
             "ENTITLE_HEALTH_ADDRESS": str(first),
             "ENTITLE_LOG_FORMAT": "json",
             "ENTITLE_LOG_LEVEL": "debug",
