@@ -173,9 +173,14 @@ def _write(
         )
         facts = (fact for verdict in verdicts[group.name] for fact in verdict.facts)
         learnt[group.name] = [*{digest: fact for fact in facts if (digest := fact.digest) in new}.values()]
-        ledger.write_changes(connection, group.name, {(fact.integration, fact.customer) for fact in learnt[group.name]})
+        ledger.write_changes(connection, group.name, {_concerned(fact) for fact in learnt[group.name]})
     ledger.advance(connection, ((positions[key], moved) for key, moved in moves.items()))
     return Taken(positions={**positions, **moves}, verdicts=verdicts, learnt=learnt)
+
+
+def _concerned(fact: Fact) -> tuple[str | None, str | None, str | None]:
+    """Whose integration, which customer or, where a fact names none, by which payment it can be found."""
+    return fact.integration, fact.customer, None if fact.customer else getattr(fact, "payment", None)
 
 
 def _record_together(

@@ -8,7 +8,8 @@ Records every line that could ever grant something; whether it does, and for how
 from __future__ import annotations
 
 from entitlements.domain.catalog_document import read_catalog
-from entitlements.domain.facts import CatalogRevision, Fact, Grant, canonical_json
+from entitlements.domain.facts import CatalogRevision, Fact, Grant
+from entitlements.domain.identity import canonical_json
 from entitlements.domain.invoice import moments_shown
 from schemas.codec import CatalogApplied, InvalidMessage, Message, StripeMessage
 from schemas.stripe_event import InvoiceStatus, read_head, read_invoice
@@ -53,6 +54,7 @@ def _grants(message: StripeMessage) -> tuple[Grant, ...]:
             line_plan=line.plan,
             price_plan=line.price_plan,
             invoice_plan=invoice.plan,
+            invoice_total=invoice.total,
             stated_at=stated_at,
         )
         for line in invoice.lines

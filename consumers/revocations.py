@@ -2,18 +2,40 @@
 The `revocations` consumer: what ends access before its time. Pure.
 
 Void and uncollectible end only what was given before payment (R4); a credit line ends the lines it credits once its
-invoice is paid (R8), whichever of the invoice's snapshots showed it. Refunds, disputes and cancellations (R5, R6, R7)
-will be read here too.
+invoice is paid (R8), whichever of the invoice's snapshots showed it. What takes paid access back (R5, R6, R7) is
+recorded as said, and which payment it is about beside it: whether that ends anything is decided when asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
-from entitlements.domain.facts import Revocation, RevocationKind
+from entitlements.domain.facts import Fact, Revocation, RevocationKind
 from entitlements.domain.invoice import moments_shown
+from entitlements.domain.reversals import (
+    AmountRefunded,
+    CreditNoteStated,
+    DisputeStated,
+    PaymentLink,
+    RefundStated,
+    SubscriptionEnded,
+)
 from schemas.codec import Message, StripeMessage
 from schemas.invoice_line import InvoiceLine
+from schemas.payments import (
+    Charge,
+    CreditNote,
+    Dispute,
+    Ended,
+    Refund,
+    read_charge,
+    read_credit_note,
+    read_dispute,
+    read_ended,
+    read_links,
+    read_refund,
+)
 from schemas.stripe_event import Invoice, InvoiceStatus, read_head, read_invoice
 
 KIND_OF = {
@@ -26,12 +48,91 @@ KIND_OF = {
 """What an invoice's coming to a status revokes: every status stands here once."""
 
 
-def decide(message: Message) -> tuple[Revocation, ...]:
-    """The revocations that an invoice's snapshot states; nothing for any other message."""
+READERS = (read_invoice, read_charge, read_refund, read_dispute, read_credit_note, read_ended)
+"""One for each kind of object that may take access back."""
+
+
+def decide(message: Message) -> tuple[Fact, ...]:
+    """What a Stripe event takes back, and which payment belongs to which invoice."""
     if not isinstance(message, StripeMessage):
         return ()
-    invoice = read_invoice(message.event)
-    return () if invoice is None else tuple(_revocations(message, invoice))
+    found = next((read for reader in READERS if (read := reader(message.event)) is not None), None)
+    taken_back = () if found is None else _taken_back(message, found)
+    return (*taken_back, *_links(message))
+
+
+def _links(message: StripeMessage) -> Iterator[PaymentLink]:
+    for link in read_links(message.event):
+        yield PaymentLink(
+            integration=message.integration,
+            invoice=link.invoice,
+            payment_intent=link.payment_intent,
+            charge=link.charge,
+            customer=link.customer,
+        )
+
+
+def _taken_back(
+    message: StripeMessage, found: Invoice | Charge | Refund | Dispute | CreditNote | Ended
+) -> Iterator[Fact]:
+    stated_at = read_head(message.event).created
+    match found:
+        case Invoice():
+            yield from _revocations(message, found)
+        case Charge() if found.amount_refunded > 0:
+            yield AmountRefunded(
+                integration=message.integration,
+                charge=found.id,
+                payment_intent=found.payment_intent,
+                amount=found.amount_refunded,
+                stated_at=stated_at,
+            )
+        case Refund():
+            yield RefundStated(
+                integration=message.integration,
+                refund=found.id,
+                charge=found.charge,
+                payment_intent=found.payment_intent,
+                amount=found.amount,
+                status=found.status,
+                stated_at=stated_at,
+            )
+        case Dispute():
+            yield DisputeStated(
+                integration=message.integration,
+                dispute=found.id,
+                charge=found.charge,
+                payment_intent=found.payment_intent,
+                status=found.status,
+                at=stated_at,
+            )
+        case CreditNote():
+            yield _credit_note(message, found, stated_at)
+        case Ended():
+            yield SubscriptionEnded(
+                integration=message.integration,
+                customer=found.customer,
+                subscription=found.subscription,
+                ended_at=found.ended_at,
+                stated_at=stated_at,
+            )
+
+
+def _credit_note(message: StripeMessage, note: CreditNote, stated_at: datetime) -> CreditNoteStated:
+    return CreditNoteStated(
+        integration=message.integration,
+        customer=note.customer,
+        credit_note=note.id,
+        invoice=note.invoice,
+        amount=note.amount,
+        issued_at=note.issued_at,
+        is_void=note.is_void,
+        voided_at=note.voided_at,
+        names_refund=note.names_refund,
+        lines=tuple(line for line, _ in note.lines),
+        line_amounts=tuple(amount for _, amount in note.lines),
+        stated_at=stated_at,
+    )
 
 
 def _revocations(message: StripeMessage, invoice: Invoice) -> Iterator[Revocation]:

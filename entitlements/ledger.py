@@ -165,6 +165,9 @@ changes = Table(
     Column("id", BigInteger, Identity(always=True), nullable=False),
     Column("integration", Text, comment="null where the fact belongs to none, as a catalog revision"),
     Column("customer", Text, comment="null where it is not known, or where the fact concerns everyone"),
+    Column(
+        "payment", Text, comment="by which whose it is can be found, where the fact names a payment and no customer"
+    ),
     Column("consumer_group", Text, nullable=False),
     Column(
         "xid",
@@ -239,7 +242,7 @@ _LATEST_PROVENANCE = _PROVENANCE.on_conflict_do_update(
         if column.name not in provenance.primary_key.columns
     },
 )
-_CHANGES = inserting(changes, ("consumer_group", "integration", "customer"))
+_CHANGES = inserting(changes, ("consumer_group", "integration", "customer", "payment"))
 
 
 def positions(connection: Connection, groups: Collection[str] = ()) -> tuple[Position, ...]:
@@ -291,11 +294,21 @@ def write_provenance(connection: Connection, rows: Sequence[Mapping[str, Any]]) 
         connection.execute(_LATEST_PROVENANCE, {ROWS: as_json(written)})
 
 
-def write_changes(connection: Connection, group: str, customers: Collection[tuple[str | None, str | None]]) -> None:
-    """Note that *group* learned something new about each (integration, customer)."""
-    if customers:
-        ordered = sorted(customers, key=lambda pair: tuple(part or "" for part in pair))
-        rows = [{"consumer_group": group, "integration": of, "customer": customer} for of, customer in ordered]
+def write_changes(
+    connection: Connection, group: str, concerned: Collection[tuple[str | None, str | None, str | None]]
+) -> None:
+    """
+    Note that *group* learned something new about each (integration, customer, payment).
+
+    A *payment* stands where the customer is not known: whose it is, is found by who reads the change, for only then is
+    all there that was committed before it (`reading.customers_of`).
+    """
+    if concerned:
+        ordered = sorted(concerned, key=lambda whom: tuple(part or "" for part in whom))
+        rows = [
+            {"consumer_group": group, "integration": of, "customer": customer, "payment": payment}
+            for of, customer, payment in ordered
+        ]
         connection.execute(_CHANGES, {ROWS: as_json(rows)})
 
 

@@ -1,5 +1,5 @@
 """
-Facts into Postgres and out again: one recording function for all tables, one reading function per question.
+Facts into Postgres: one recording function for all tables. How they come out again is in `reading.py`.
 
 The edge to the database, on a connection that is handed in. Never begins, never commits: the caller's transaction is
 the unit. Knows no schema by name (see `tables.py`).
@@ -8,30 +8,38 @@ the unit. Knows no schema by name (see `tables.py`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import fields
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, Table, bindparam, select
+from sqlalchemy import Connection, Table
 from sqlalchemy.sql.dml import ReturningInsert
 
+from entitlements.act_tables import blocks, manual_grants, manual_revocations, unblocks
+from entitlements.domain.acts import Block, ManualGrant, ManualRevocation, Unblock
 from entitlements.domain.catalog import Revision, Revisions
 from entitlements.domain.catalog_document import read_catalog
-from entitlements.domain.facts import (
-    CatalogRevision,
-    Customer,
-    CustomerFacts,
-    Fact,
-    Grant,
-    InvoiceSnapshot,
-    Revocation,
-    RevocationKind,
+from entitlements.domain.facts import CatalogRevision, Customer, Fact, Grant, InvoiceSnapshot, Revocation
+from entitlements.domain.reversals import (
+    AmountRefunded,
+    CreditNoteStated,
+    DisputeStated,
+    PaymentLink,
+    RefundStated,
+    SubscriptionEnded,
+)
+from entitlements.reversal_tables import (
+    amounts_refunded,
+    credit_notes,
+    disputes,
+    ended_subscriptions,
+    payment_links,
+    refunds,
 )
 from entitlements.rows import ROWS, as_json, bytea, inserting
 from entitlements.tables import catalog_revisions, customers, grants, invoices, revocations
-from schemas.stripe_event import InvoiceStatus
 
 TABLE_OF: dict[type[Fact], Table] = {
     Grant: grants,
@@ -39,17 +47,22 @@ TABLE_OF: dict[type[Fact], Table] = {
     InvoiceSnapshot: invoices,
     Customer: customers,
     CatalogRevision: catalog_revisions,
+    PaymentLink: payment_links,
+    AmountRefunded: amounts_refunded,
+    RefundStated: refunds,
+    DisputeStated: disputes,
+    CreditNoteStated: credit_notes,
+    SubscriptionEnded: ended_subscriptions,
+    ManualGrant: manual_grants,
+    ManualRevocation: manual_revocations,
+    Block: blocks,
+    Unblock: unblocks,
 }
 
 
 COLUMNS_OF: dict[type, tuple[str, ...]] = {
     kind: tuple(field.name for field in fields(kind) if field.name in table.c) for kind, table in TABLE_OF.items()
 }
-
-READ: Mapping[str, Callable[[Any], Any]] = {"status": InvoiceStatus, "kind": RevocationKind, "credited_lines": tuple}
-"""How a column's value becomes the fact's, where the two differ."""
-
-AFact = TypeVar("AFact", bound=Fact)
 
 
 def record(connection: Connection, facts: Iterable[Fact]) -> frozenset[bytes]:
@@ -94,48 +107,6 @@ def _recording(table: Table) -> ReturningInsert[Any]:
 
 def _row(fact: Fact) -> dict[str, Any]:
     return {name: getattr(fact, name) for name in COLUMNS_OF[type(fact)]} | {"digest": bytea(fact.digest)}
-
-
-def facts_of(connection: Connection, *, integration: str, customer: str) -> CustomerFacts:
-    """All that is known of a customer, as of the connection's snapshot."""
-
-    def of_customer(table: Table) -> Sequence[Row[Any]]:
-        return connection.execute(_of_customer(table), {"integration": integration, "customer": customer}).all()
-
-    return CustomerFacts(
-        named=bool(of_customer(customers)),
-        grants=tuple(_fact(Grant, row) for row in of_customer(grants)),
-        revocations=tuple(_fact(Revocation, row) for row in of_customer(revocations)),
-        invoices=tuple(_fact(InvoiceSnapshot, row) for row in of_customer(invoices)),
-    )
-
-
-def facts_with(connection: Connection, digests: Collection[bytes]) -> tuple[Fact, ...]:
-    """The facts with these digests, in order of kind and digest; one query for each kind."""
-    found: list[Fact] = []
-    for kind, table in TABLE_OF.items():
-        statement = select(table).where(table.c.digest.in_(digests)).order_by(table.c.digest)
-        found += [_fact(kind, row) for row in connection.execute(statement)]
-    return tuple(found)
-
-
-@cache
-def _of_customer(table: Table) -> Select[Any]:
-    return select(table).where(
-        table.c.integration == bindparam("integration"), table.c.customer == bindparam("customer")
-    )
-
-
-def _fact(kind: type[AFact], row: Row[Any]) -> AFact:
-    values = {name: row._mapping[name] for name in COLUMNS_OF[kind]}
-    read = {name: READ[name](value) for name, value in values.items() if name in READ and value is not None}
-    return kind(**(values | read))
-
-
-def catalog_revisions_in(connection: Connection) -> tuple[CatalogRevision, ...]:
-    """The catalog revisions that count, by number."""
-    rows = connection.execute(select(catalog_revisions))
-    return one_of_each_number(_fact(CatalogRevision, row) for row in rows)
 
 
 def one_of_each_number(revisions: Iterable[CatalogRevision]) -> tuple[CatalogRevision, ...]:

@@ -2,7 +2,8 @@
 The tables of facts. Append-only: no row is ever deleted, and only `stated_at` changes, to the smaller. Pure.
 
 No table names its schema: the connection's `search_path` does, since a rebuild fills another schema than the live one.
-Every constraint carries the sentence that it enforces.
+Every constraint carries the sentence that it enforces. What takes paid access back is in `reversal_tables.py`, what
+operators did in `act_tables.py`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ metadata = MetaData(
 )
 
 
-def _digest() -> Column[bytes]:
+def digest() -> Column[bytes]:
+    """What identifies a fact."""
     return Column(
         "digest",
         LargeBinary,
@@ -44,46 +46,50 @@ def _digest() -> Column[bytes]:
     )
 
 
-def _moment(name: str, *, nullable: bool = True, comment: str | None = None) -> Column[object]:
+def moment(name: str, *, nullable: bool = True, comment: str | None = None) -> Column[object]:
+    """A moment, with its zone."""
     return Column(name, DateTime(timezone=True), nullable=nullable, comment=comment)
 
 
-def _stated_at() -> Column[object]:
-    return _moment("stated_at", nullable=False, comment="smallest `created` of the Stripe events that say so")
+def stated_at() -> Column[object]:
+    """The one column that is joined rather than given."""
+    return moment("stated_at", nullable=False, comment="smallest `created` of the Stripe events that say so")
 
 
-def _whole_digest() -> SchemaItem:
+def whole_digest() -> SchemaItem:
+    """That a digest is whole."""
     return CheckConstraint("octet_length(digest) = 32", name="digest_is_sha256")
 
 
 grants = Table(
     "grants",
     metadata,
-    _digest(),
+    digest(),
     Column("integration", Text, nullable=False),
     Column("customer", Text, nullable=False),
     Column("invoice", Text, nullable=False),
     Column("line", Text, nullable=False),
     Column("status", Text, nullable=False, comment="the invoice's, as the snapshot showed it"),
-    _moment("finalized_at"),
-    _moment("paid_at"),
-    _moment("invoice_created", nullable=False),
+    moment("finalized_at"),
+    moment("paid_at"),
+    moment("invoice_created", nullable=False),
     Column("billing_reason", Text),
-    _moment("due_date"),
+    moment("due_date"),
     Column("subscription", Text),
     Column("subscription_item", Text),
     Column("price", Text),
     Column("amount", BigInteger, nullable=False, comment="in the currency's smallest unit"),
     Column("quantity", Numeric),
-    _moment("period_start", nullable=False),
-    _moment("period_end", nullable=False),
+    moment("period_start", nullable=False),
+    moment("period_end", nullable=False),
     Column("proration", Boolean, nullable=False),
     Column("usage_type", Text, comment="NULL where the payload does not carry the price"),
     Column("line_plan", Text, nullable=False, comment="the line's metadata entitlement_plan; empty: none"),
     Column("price_plan", Text, comment="the price's; empty: none; NULL: the payload does not carry the price"),
     Column("invoice_plan", Text, nullable=False, comment="the invoice's; empty: none"),
-    _stated_at(),
-    _whole_digest(),
+    Column("invoice_total", BigInteger, comment="in the currency's smallest unit"),
+    stated_at(),
+    whole_digest(),
     CheckConstraint("status in ('open', 'uncollectible', 'paid', 'void')", name="not_of_a_draft"),
     CheckConstraint("paid_at is null or status = 'paid'", name="paid_only_when_paid"),
     CheckConstraint("amount >= 0", name="not_of_a_credit_line"),
@@ -94,23 +100,23 @@ grants = Table(
 revocations = Table(
     "revocations",
     metadata,
-    _digest(),
+    digest(),
     Column("integration", Text, nullable=False),
     Column("customer", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("invoice", Text, nullable=False),
-    _moment("at", comment="when, as the snapshot gives it"),
+    moment("at", comment="when, as the snapshot gives it"),
     Column("status", Text, comment="of a credit line's invoice, as the snapshot showed it"),
     Column("line", Text, comment="the credit line"),
-    _moment("finalized_at"),
+    moment("finalized_at"),
     Column("subscription", Text),
     Column("subscription_item", Text),
     Column("price", Text),
-    _moment("period_start"),
+    moment("period_start"),
     Column("credited_invoice", Text),
     Column("credited_lines", ARRAY(Text), nullable=False),
-    _stated_at(),
-    _whole_digest(),
+    stated_at(),
+    whole_digest(),
     CheckConstraint("kind in ('voided', 'marked_uncollectible', 'credited')", name="kind_is_known"),
     CheckConstraint(
         "(kind = 'credited') = (line is not null and period_start is not null and status is not null)",
@@ -123,7 +129,7 @@ revocations = Table(
 invoices = Table(
     "invoices",
     metadata,
-    _digest(),
+    digest(),
     Column("integration", Text, nullable=False),
     Column("customer", Text, nullable=False),
     Column("invoice", Text, nullable=False),
@@ -136,11 +142,11 @@ invoices = Table(
     Column("amount_paid", BigInteger),
     Column("amount_remaining", BigInteger),
     Column("pay_at", Text, comment="Stripe's hosted page of the invoice; opens it to whoever has it, so never logged"),
-    _moment("created", nullable=False),
-    _moment("due_date"),
+    moment("created", nullable=False),
+    moment("due_date"),
     Column("lines_complete", Boolean, nullable=False, comment="false: Stripe left lines out of the payload"),
-    _stated_at(),
-    _whole_digest(),
+    stated_at(),
+    whole_digest(),
     CheckConstraint("status in ('open', 'uncollectible', 'paid', 'void')", name="not_a_draft"),
     Index(None, "integration", "customer"),
     comment="What a person is shown of an invoice; decides nothing",
@@ -149,10 +155,10 @@ invoices = Table(
 customers = Table(
     "customers",
     metadata,
-    _digest(),
+    digest(),
     Column("integration", Text, nullable=False),
     Column("customer", Text, nullable=False),
-    _whole_digest(),
+    whole_digest(),
     Index(None, "integration", "customer", unique=True),
     comment="Stripe has named this customer",
 )
@@ -160,12 +166,12 @@ customers = Table(
 catalog_revisions = Table(
     "catalog_revisions",
     metadata,
-    _digest(),
+    digest(),
     Column("number", Integer, nullable=False),
-    _moment("in_force_from", comment="NULL: from the beginning of time"),
+    moment("in_force_from", comment="NULL: from the beginning of time"),
     Column("applied_by", Text, nullable=False),
     Column("document", Text, nullable=False, comment="the catalog as canonical JSON"),
-    _whole_digest(),
+    whole_digest(),
     CheckConstraint("number >= 1", name="number_counts_from_one"),
     Index(None, "number"),
     comment="The catalogs that operators applied",

@@ -81,7 +81,7 @@ class Invoice:
 
 def read_head(event: Json) -> EventHead:
     """What every event says of itself; raises `InvalidMessage` for what is no event."""
-    body = _object_of(event)
+    body = object_of(event)
     about = id_of(body.get("id"))
     kind = body.get("object")
     return EventHead(
@@ -100,7 +100,7 @@ def read_invoice(event: Json) -> Invoice | None:
 
     Raises `InvalidMessage`, naming the invoice and the field, for one that can't be read.
     """
-    body = _object_of(event)
+    body = object_of(event)
     if body.get("object") != "invoice" or body.get("deleted") is True:
         return None
     what = f"invoice {id_of(body.get('id')) or '(no id)'}"
@@ -145,7 +145,8 @@ def _status(body: Json, what: str) -> InvoiceStatus:
         raise InvalidMessage(f"{what} has the status {quoted(status)}; known are {', '.join(InvoiceStatus)}") from error
 
 
-def _object_of(event: Json) -> Json:
+def object_of(event: Json) -> Json:
+    """The object that an event is about; raises `InvalidMessage` where there is none."""
     body = mapping(event.get("data")).get("object")
     if not isinstance(body, dict):
         raise InvalidMessage("the event has no data.object")

@@ -6,21 +6,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from consumers import grants, invoices, revocations
-from entitlements.domain.access import Decision, Scope, Standing, apis_of, decide, standing
+from entitlements.domain.access import Scope, Standing, apis_of, decide, standing
+from entitlements.domain.acts import Block, ManualGrant, ManualRevocation, Unblock
 from entitlements.domain.catalog import Revision, Revisions
 from entitlements.domain.catalog_document import read_catalog
-from entitlements.domain.facts import CatalogRevision, Customer, CustomerFacts, Fact, Grant, InvoiceSnapshot, Revocation
+from entitlements.domain.decision import Decision
+from entitlements.domain.facts import Customer, CustomerFacts, Fact, Grant, InvoiceSnapshot, Revocation
 from entitlements.domain.invoice import InvoiceHistory, histories
 from entitlements.domain.items import with_items
+from entitlements.domain.reversals import (
+    AmountRefunded,
+    CreditNoteStated,
+    DisputeStated,
+    PaymentLink,
+    RefundStated,
+    SubscriptionEnded,
+)
 from entitlements.domain.spans import Billed, billed
 from schemas.codec import Message, StripeMessage
 from tests.stripe_builders import CUSTOMER, Bill, Json, Shape, events, on, written
 
 INTEGRATION = "main"
 DECIDERS: tuple[Callable[[Message], tuple[Fact, ...]], ...] = (grants.decide, revocations.decide, invoices.decide)
+
+AFact = TypeVar("AFact", bound=Fact)
 
 Memory = dict[bytes, Fact]
 """The facts by digest, each with the smallest `stated_at` it was given: what the database keeps."""
@@ -37,21 +49,37 @@ def record(memory: Memory, stripe_events: Iterable[Json], *, integration: str = 
 def remember(memory: Memory, facts: Iterable[Fact]) -> Memory:
     """Facts are added to *memory* as the database does: a known one at most gets a smaller `stated_at`."""
     for said in facts:
-        known = memory.setdefault(said.digest, said)
-        if not isinstance(known, Customer | CatalogRevision) and not isinstance(said, Customer | CatalogRevision):
-            memory[said.digest] = replace(known, stated_at=min(known.stated_at, said.stated_at))
+        known: Any = memory.setdefault(said.digest, said)
+        if (stated_at := getattr(said, "stated_at", None)) is not None:
+            memory[said.digest] = replace(known, stated_at=min(known.stated_at, stated_at))
     return memory
 
 
 def facts_of(memory: Memory, customer: str = CUSTOMER, *, integration: str = INTEGRATION) -> CustomerFacts:
-    """What *memory* knows of a customer."""
-    known = [fact for fact in memory.values() if (fact.integration, fact.customer) == (integration, customer)]
+    """What *memory* knows of a customer, and of all payments of the integration: whose they are, links say."""
+    known = [fact for fact in memory.values() if fact.integration == integration and fact.customer in (customer, None)]
+    own = [fact for fact in known if fact.customer == customer]
     return CustomerFacts(
-        named=any(isinstance(fact, Customer) for fact in known),
-        grants=tuple(fact for fact in known if isinstance(fact, Grant)),
-        revocations=tuple(fact for fact in known if isinstance(fact, Revocation)),
-        invoices=tuple(fact for fact in known if isinstance(fact, InvoiceSnapshot)),
+        named=any(isinstance(fact, Customer) for fact in own),
+        grants=of_kind(Grant, own),
+        revocations=of_kind(Revocation, own),
+        invoices=of_kind(InvoiceSnapshot, own),
+        payment_links=of_kind(PaymentLink, known),
+        amounts_refunded=of_kind(AmountRefunded, known),
+        refunds=of_kind(RefundStated, known),
+        disputes=of_kind(DisputeStated, known),
+        credit_notes=of_kind(CreditNoteStated, own),
+        ended_subscriptions=of_kind(SubscriptionEnded, own),
+        manual_grants=of_kind(ManualGrant, own),
+        manual_revocations=of_kind(ManualRevocation, own),
+        blocks=of_kind(Block, own),
+        unblocks=of_kind(Unblock, own),
     )
+
+
+def of_kind(kind: type[AFact], facts: Iterable[Fact]) -> tuple[AFact, ...]:
+    """Those of *facts* that are of one kind."""
+    return tuple(fact for fact in facts if isinstance(fact, kind))
 
 
 def history(*stripe_events: Json, invoice: str = "in_1") -> InvoiceHistory:

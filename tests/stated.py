@@ -15,8 +15,8 @@ from entitlements.domain.facts import (
     InvoiceSnapshot,
     Revocation,
     RevocationKind,
-    canonical_json,
 )
+from entitlements.domain.identity import canonical_json
 from schemas.stripe_event import InvoiceStatus
 
 JUNE, JULY = datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC)
@@ -90,6 +90,7 @@ def line(customer: str = "cus_paid", **changed: Any) -> Grant:
         "line_plan": "",
         "price_plan": None,
         "invoice_plan": "",
+        "invoice_total": 2500,
         "stated_at": JUNE + timedelta(minutes=5),
     }
     return Grant(**(values | changed))

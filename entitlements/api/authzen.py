@@ -23,7 +23,8 @@ from entitlements.api.responses import json_response, malformed
 from entitlements.api.snapshots import Snapshot, Snapshots
 from entitlements.api.subjects import Subject, SubjectType, find
 from entitlements.api.tokens import Token
-from entitlements.domain.access import Decision, decide
+from entitlements.domain.access import decide
+from entitlements.domain.decision import Decision
 
 log = logging.getLogger(__name__)
 

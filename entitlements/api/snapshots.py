@@ -23,7 +23,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError, S
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from entitlements.domain.catalog import Catalog, Revisions
-from entitlements.store import as_revisions, catalog_revisions_in
+from entitlements.reading import catalog_revisions_in
+from entitlements.store import as_revisions
 from entitlements.tables import catalog_revisions
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from entitlements.domain.access import Scope, Standing, apis_of, standing
 from entitlements.domain.catalog import Catalog, Revisions
 from entitlements.domain.facts import CustomerFacts, InvoiceSnapshot
 from entitlements.orgs import setting_of
-from entitlements.store import facts_of
+from entitlements.reading import facts_of
 
 NOBODY = CustomerFacts(named=False)
 

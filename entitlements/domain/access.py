@@ -1,89 +1,32 @@
 """
 The decision: may this customer call this API at this moment, why, and until when. Pure.
 
-Contract, section 6. Everything known is taken in, whenever it became known; only the moment asked about counts. The
-reasons of operators (`manual`, `blocked`: R10), of refunds and disputes (R5, R6) have their places in `Reason` and in
-the two orders below; their facts are still to come.
+Contract, section 6. Everything known is taken in, whenever it became known; only the moment asked about counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
+from decimal import Decimal
 
 from entitlements.domain.catalog import Plan, Revisions
-from entitlements.domain.cycles import Cycle
+from entitlements.domain.cycles import Cycle, WithheldFor
+from entitlements.domain.decision import ALLOWING, Decision, Reason
 from entitlements.domain.facts import CustomerFacts
-from entitlements.domain.invoice import BilledLine, InvoiceHistory, histories
+from entitlements.domain.invoice import InvoiceHistory, histories
 from entitlements.domain.items import with_items
-from entitlements.domain.period import Period, unbroken_until
-from entitlements.domain.quotas import QuotaAllowed, added_up
+from entitlements.domain.lines import BilledLine
+from entitlements.domain.manual import Manual, blocked, manual_grants
+from entitlements.domain.period import END_OF_TIME, Period, unbroken_until
+from entitlements.domain.quotas import added_up
 from entitlements.domain.spans import Billed, Span, billed
 from entitlements.domain.statements import first_stated
 
 ALLOW_MAX_AGE = timedelta(seconds=10)
 DENY_MAX_AGE = timedelta(seconds=2)
 """How long an answer may be kept, unless a boundary comes first; a payment must open quickly."""
-
-
-class Reason(StrEnum):
-    """Why access is allowed or denied (contract, section 6)."""
-
-    PAID = "paid"
-    MANUAL = "manual"
-    UNPAID_TERMS = "unpaid_terms"
-    RENEWAL_LEEWAY = "renewal_leeway"
-    UNKNOWN_API = "unknown_api"
-    BLOCKED = "blocked"
-    PAYMENT_REQUIRED = "payment_required"
-    REFUNDED = "refunded"
-    DISPUTED = "disputed"
-    CYCLE_LAPSED = "cycle_lapsed"
-    UNKNOWN_SUBJECT = "unknown_subject"
-    NOT_ENTITLED = "not_entitled"
-
-    @property
-    def allows(self) -> bool:
-        return self in ALLOWING
-
-    @property
-    def status(self) -> int:
-        """The HTTP status by which a gateway says it: 200, 402 where paying would help, else 403."""
-        if self.allows:
-            return 200
-        return 402 if self in (Reason.PAYMENT_REQUIRED, Reason.CYCLE_LAPSED) else 403
-
-
-ALLOWING = (Reason.PAID, Reason.MANUAL, Reason.UNPAID_TERMS, Reason.RENEWAL_LEEWAY)
-"""The first of these that holds is given."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """
-    The answer for one API at one moment.
-
-    *until* is when the answer would turn to a denial if nothing more became known; None for a denial. *max_age* is how
-    long it may be kept. Plan, invoice and cycle are those that the reason rests on, None where it rests on none;
-    *pay_at* is the invoice's hosted page. A *subscription* line's cycle is the line's own period.
-    """
-
-    api: str
-    reason: Reason
-    max_age: timedelta
-    plan: str | None = None
-    invoice: str | None = None
-    cycle: Period | None = None
-    until: datetime | None = None
-    quotas: tuple[QuotaAllowed, ...] = ()
-    pay_at: str | None = None
-    catalog_revision: int | None = None
-
-    @property
-    def allowed(self) -> bool:
-        return self.reason.allows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +42,17 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """A customer's facts under the catalog's terms, ready to be asked about any API and any moment."""
+    """
+    A customer's facts under the catalog's terms, ready to be asked about any API and any moment.
+
+    *manual* is what operators opened, *blocked* while they blocked it.
+    """
 
     named: bool
     invoices: Mapping[str, InvoiceHistory]
     billed: Billed
+    manual: tuple[Manual, ...]
+    blocked: tuple[Period, ...]
     pay_at: dict[str, str]
     contradictory: tuple[str, ...]
 
@@ -124,9 +73,11 @@ def standing(facts: CustomerFacts, scope: Scope, revisions: Revisions) -> Standi
         if snapshot.pay_at is not None:
             pages.setdefault(snapshot.invoice, []).append((snapshot.stated_at, snapshot.pay_at))
     return Standing(
-        named=facts.named or bool(invoices),
+        named=facts.named or bool(invoices or facts.manual_grants or facts.blocks),
         invoices=invoices,
         billed=in_scope,
+        manual=tuple(_manual_in(scope, facts, revisions)),
+        blocked=blocked(facts),
         pay_at={invoice: page for invoice, said in pages.items() if (page := first_stated(said)) is not None},
         contradictory=tuple(
             invoice.id
@@ -142,15 +93,31 @@ def billed_in(scope: Scope, invoices: Mapping[str, InvoiceHistory], revisions: R
     return Billed(
         cycles=tuple(cycle for cycle in everything.cycles if scope.sells(cycle.plan)),
         spans=tuple(span for span in everything.spans if scope.sells(span.cycle.plan)),
+        closed=tuple(closed for closed in everything.closed if scope.sells(closed.cycle.plan)),
         unmapped=everything.unmapped if scope.marketplace is None else (),
     )
+
+
+def _manual_in(scope: Scope, facts: CustomerFacts, revisions: Revisions) -> Iterator[Manual]:
+    """Manual grants of plans that are sold in *scope*; of those of mere APIs what any revision names there."""
+    named = [
+        each.catalog.apis(integration=scope.integration, marketplace=scope.marketplace) for each in revisions.revisions
+    ]
+    for manual in manual_grants(facts, scope.integration, revisions):
+        if manual.plan is None and scope.marketplace is not None:
+            yield replace(manual, apis=manual.apis & frozenset().union(*named))
+        elif manual.plan is None or scope.sells(manual.plan):
+            yield manual
 
 
 def apis_of(customer: Standing, scope: Scope, revisions: Revisions, now: datetime) -> tuple[str, ...]:
     """Every API that the catalog current at *now* or a grant of the customer names, in order of name."""
     current = revisions.in_force_at(now)
-    named = current.catalog.apis(integration=scope.integration, marketplace=scope.marketplace) if current else set()
-    return tuple(sorted({*named, *(api for cycle in customer.billed.cycles for api in cycle.plan.apis)}))
+    named = (
+        current.catalog.apis(integration=scope.integration, marketplace=scope.marketplace) if current else frozenset()
+    )
+    granted = (cycle.plan.apis for cycle in customer.billed.cycles)
+    return tuple(sorted(named.union(*granted, *(manual.apis for manual in customer.manual))))
 
 
 def decide(customer: Standing, api: str, at: datetime, *, known_apis: Iterable[str]) -> Decision:
@@ -161,40 +128,68 @@ def decide(customer: Standing, api: str, at: datetime, *, known_apis: Iterable[s
     cycle_lapsed, unknown_subject, not_entitled.
     """
     spans = [span for span in customer.billed.spans if api in span.cycle.plan.apis]
-    covering = [span for span in spans if span.period.covers(at)]
-    if covering:
-        return _allowed(api, at, covering, spans)
-    max_age = _until_next(at, DENY_MAX_AGE, (span.period.start for span in spans))
+    manual = [each for each in customer.manual if api in each.apis]
+    is_blocked = any(period.covers(at) for period in customer.blocked)
+    periods = [*(span.period for span in spans), *(each.period for each in manual)]
+    if not is_blocked and any(period.covers(at) for period in periods):
+        return _allowed(customer, api, at, spans, manual)
+    openings = [*(period.start for period in periods), *(period.end for period in customer.blocked)]
+    max_age = _until_next(at, DENY_MAX_AGE, openings)
     if api not in known_apis:
         return Decision(api=api, reason=Reason.UNKNOWN_API, max_age=max_age)
+    if is_blocked:
+        return Decision(api=api, reason=Reason.BLOCKED, max_age=max_age)
     cycles = [cycle for cycle in customer.billed.cycles if api in cycle.plan.apis]
-    owed = [cycle for cycle in cycles if _would_grant_if_paid(cycle, at)]
-    if owed:
+    if owed := [cycle for cycle in cycles if _would_grant_if_paid(cycle, at)]:
         cycle = min(owed, key=_ends_last)
         return _resting_on(cycle, api, Reason.PAYMENT_REQUIRED, max_age, pay_at=customer.pay_at.get(cycle.invoice.id))
-    lapsed = [cycle for cycle in cycles if cycle.paid is not None and cycle.paid.start <= at]
-    if lapsed:
+    if closed := [each for each in customer.billed.closed if api in each.cycle.plan.apis and each.period.covers(at)]:
+        first = min(closed, key=lambda each: (list(WithheldFor).index(each.reason), _ends_last(each.cycle)))
+        return _resting_on(first.cycle, api, Reason(first.reason), max_age)
+    if lapsed := [cycle for cycle in cycles if cycle.paid is not None and cycle.paid.start <= at]:
         return _resting_on(min(lapsed, key=_ends_last), api, Reason.CYCLE_LAPSED, max_age)
     reason = Reason.NOT_ENTITLED if customer.named else Reason.UNKNOWN_SUBJECT
     return Decision(api=api, reason=reason, max_age=max_age)
 
 
-def _allowed(api: str, at: datetime, covering: list[Span], spans: list[Span]) -> Decision:
-    reason = min((Reason(span.reason) for span in covering), key=ALLOWING.index)
-    speaking = [span for span in covering if span.reason.value == reason.value]
-    shown = min(speaking, key=lambda span: (-span.period.end.timestamp(), *_names(span.cycle)))
-    until = unbroken_until(at, (span.period for span in spans))
-    return Decision(
+def _allowed(customer: Standing, api: str, at: datetime, spans: list[Span], manual: list[Manual]) -> Decision:
+    """The strongest reason that holds; what is shown of it ends last, then is of the smallest id."""
+    given: list[tuple[Reason, Span | Manual]] = [
+        *((Reason(span.reason), span) for span in spans),
+        *((Reason.MANUAL, each) for each in manual),
+    ]
+    reason = min((why for why, each in given if each.period.covers(at)), key=ALLOWING.index)
+    speaking = [each for why, each in given if why is reason and each.period.covers(at)]
+    until = min(
+        [unbroken_until(at, (each.period for _, each in given)), *(b.start for b in customer.blocked if b.start > at)]
+    )
+    decision = Decision(
         api=api,
         reason=reason,
         max_age=_until_next(at, ALLOW_MAX_AGE, [until]),
-        plan=shown.cycle.plan.name,
-        invoice=shown.cycle.invoice.id,
-        cycle=shown.cycle.period,
-        until=until,
-        quotas=added_up([span.cycle for span in speaking]),
-        catalog_revision=shown.cycle.revision,
+        until=None if until == END_OF_TIME else until,
+        quotas=added_up([_plan_and_quantity(each) for each in speaking]),
     )
+    match min(speaking, key=_shown_first):
+        case Span(cycle=cycle):
+            return replace(
+                decision,
+                plan=cycle.plan.name,
+                invoice=cycle.invoice.id,
+                cycle=cycle.period,
+                catalog_revision=cycle.revision,
+            )
+        case Manual(plan=plan, revision=revision):
+            return replace(decision, plan=None if plan is None else plan.name, catalog_revision=revision)
+
+
+def _shown_first(given: Span | Manual) -> tuple[float, tuple[str, ...]]:
+    names = _names(given.cycle) if isinstance(given, Span) else (given.grant.id,)
+    return -given.period.end.timestamp(), names
+
+
+def _plan_and_quantity(given: Span | Manual) -> tuple[Plan | None, Decimal]:
+    return (given.cycle.plan, given.cycle.quantity) if isinstance(given, Span) else (given.plan, Decimal(1))
 
 
 def _resting_on(cycle: Cycle, api: str, reason: Reason, max_age: timedelta, pay_at: str | None = None) -> Decision:
@@ -214,7 +209,7 @@ def _would_grant_if_paid(cycle: Cycle, at: datetime) -> bool:
     return (
         cycle.period.covers(at)
         and cycle.invoice.owed_for.covers(at)
-        and (cycle.ended_at is None or at < cycle.ended_at)
+        and any(left.covers(at) for left in cycle.left_of(cycle.period))
     )
 
 

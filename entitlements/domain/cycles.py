@@ -1,21 +1,39 @@
 """
 The cycles that invoices bill for: which lines could grant anything, of which plan, and what ends them early. Pure.
 
-Rules R1 and R8 of the contract. Whatever ends a line before its time comes from `_endings`: R5 (given back), R6
-(dispute) and R7 (cancel) will join R8's credit lines there.
+Rules R1, R5, R6, R7 and R8 of the contract: what a line grants once it is paid, what ends that (a credit line, the
+subscription's end), and what withholds it for a time or for good (money given back, a dispute).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 
-from entitlements.domain.catalog import NamedPlan, Plan, Revision, Revisions
-from entitlements.domain.invoice import BilledLine, Credit, InvoiceHistory
+from entitlements.domain import given_back
+from entitlements.domain.catalog import NamedPlan, OnCancel, OnDispute, OnRefund, Plan, Revision, Revisions
+from entitlements.domain.invoice import InvoiceHistory
+from entitlements.domain.lines import BilledLine, Credit
 from entitlements.domain.period import END_OF_TIME, Period, one_cycle_from
+
+
+class WithheldFor(StrEnum):
+    """Why what a line grants is withheld; of several, the first is told."""
+
+    REFUNDED = "refunded"
+    DISPUTED = "disputed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """During *period* a line grants nothing, because of *reason*."""
+
+    period: Period
+    reason: WithheldFor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +41,8 @@ class Cycle:
     """
     A line that grants its plan's APIs for a cycle when its invoice is paid.
 
-    *quantity* multiplies the plan's quotas. *ended_at* is when a credit ended it, whatever it had given by then.
+    *quantity* multiplies the plan's quotas. *ended_at* is when a credit ended it, whatever it had given by then; while
+    it is *withheld* it grants nothing.
     """
 
     line: BilledLine
@@ -33,13 +52,24 @@ class Cycle:
     period: Period
     quantity: Decimal
     ended_at: datetime | None
+    withheld: tuple[Withheld, ...] = ()
 
     @property
     def paid(self) -> Period | None:
-        """R1: from the cycle's start, or from payment where that came later; empty when paid after its end."""
-        if self.invoice.paid_at is None:
+        """
+        R1: from the cycle's start, or from payment where that came later; empty when paid after its end. R7: with
+        `on_cancel: immediately` to the subscription's end, unless it was paid after that.
+        """
+        paid_at, cancelled_at = self.invoice.paid_at, self.line.subscription_ended_at
+        if paid_at is None:
             return None
-        return Period(max(self.period.start, self.invoice.paid_at), self.period.end)
+        is_cut = self.plan.access.on_cancel is OnCancel.IMMEDIATELY and cancelled_at is not None
+        paid = Period(max(self.period.start, paid_at), self.period.end)
+        return paid.cut_at(cancelled_at) if is_cut and cancelled_at is not None and paid_at <= cancelled_at else paid
+
+    def left_of(self, given: Period) -> tuple[Period, ...]:
+        """What is left of what the line gives, once all is taken out that ends or withholds it."""
+        return given.cut_at(self.ended_at).without(each.period for each in self.withheld)
 
 
 def cycles_of(
@@ -50,6 +80,7 @@ def cycles_of(
     unmapped: list[BilledLine] = []
     endings = _endings(invoices)
     for invoice in invoices.values():
+        taken_back = _taken_back(invoice)
         by_invoice: dict[tuple[str, Period], list[Cycle]] = defaultdict(list)
         for line in invoice.lines:
             if not _may_grant(line, invoice):
@@ -60,6 +91,8 @@ def cycles_of(
                 continue
             revision, plan = named
             cycle = _cycle(line, invoice, plan, revision.number, endings.get((invoice.id, line.id)))
+            if cycle is not None:
+                cycle = replace(cycle, withheld=tuple(_withheld(cycle, taken_back)))
             if cycle is not None and plan.by_invoice:
                 by_invoice[plan.plan.name, cycle.period].append(cycle)
             elif cycle is not None:
@@ -121,6 +154,27 @@ def _cycle(
         quantity=Decimal(1) if named.by_invoice or line.quantity is None else line.quantity,
         ended_at=ended_at,
     )
+
+
+def _taken_back(invoice: InvoiceHistory) -> tuple[Withheld, ...]:
+    """While all of an invoice is given back (R5), or one of its payments is disputed (R6)."""
+    refunded = given_back.whole(invoice.total, invoice.payments, invoice.credit_notes)
+    disputed = (dispute.suspends for payment in invoice.payments for dispute in payment.disputes)
+    return (
+        *(Withheld(period=period, reason=WithheldFor.REFUNDED) for period in refunded),
+        *(Withheld(period=period, reason=WithheldFor.DISPUTED) for period in disputed if not period.is_empty),
+    )
+
+
+def _withheld(cycle: Cycle, taken_back: tuple[Withheld, ...]) -> Iterator[Withheld]:
+    """What of that concerns a line under its plan's terms, and what was given back of the line alone (R5)."""
+    of_line = given_back.of_line(cycle.line.id, cycle.line.amount, cycle.invoice.credit_notes)
+    access = cycle.plan.access
+    if access.on_refund is OnRefund.REVOKE:
+        yield from (each for each in taken_back if each.reason is WithheldFor.REFUNDED)
+        yield from (Withheld(period=period, reason=WithheldFor.REFUNDED) for period in of_line)
+    if access.on_dispute is OnDispute.SUSPEND:
+        yield from (each for each in taken_back if each.reason is WithheldFor.DISPUTED)
 
 
 def _endings(invoices: Mapping[str, InvoiceHistory]) -> dict[tuple[str, str], datetime]:

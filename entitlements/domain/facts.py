@@ -12,31 +12,30 @@ asked.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from operator import attrgetter
-from typing import Any
 
-import msgspec
-
+from entitlements.domain.acts import Block, ManualGrant, ManualRevocation, Unblock
+from entitlements.domain.identity import memo, remembered
+from entitlements.domain.reversals import (
+    AmountRefunded,
+    CreditNoteStated,
+    DisputeStated,
+    PaymentLink,
+    RefundStated,
+    SubscriptionEnded,
+)
 from schemas.stripe_event import InvoiceStatus
 
 
 class RevocationKind(StrEnum):
-    """Why something that was given is over. Refund, dispute and cancellation (R5, R6, R7) are kinds to come."""
+    """Why something that an invoice gave is over."""
 
     VOIDED = "voided"
     MARKED_UNCOLLECTIBLE = "marked_uncollectible"
     CREDITED = "credited"
-
-
-def _memo() -> Any:
-    """A digest, once it has been asked for; says nothing, so it is neither compared nor copied."""
-    return field(default=None, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +44,8 @@ class Grant:
     A line of a customer's invoice was billed for a cycle or, with *status* paid, paid.
 
     *status* and the two times are the invoice's, as one snapshot shows them. The plan names are what metadata said:
-    empty where it named none, None where the payload did not carry it. *amount* is in the currency's smallest unit.
+    empty where it named none, None where the payload did not carry it. *amount* and *invoice_total* are in the
+    currency's smallest unit.
     """
 
     integration: str
@@ -70,12 +70,13 @@ class Grant:
     line_plan: str
     price_plan: str | None
     invoice_plan: str
+    invoice_total: int | None
     stated_at: datetime
-    _digest: bytes | None = _memo()
+    _digest: bytes | None = memo()
 
     @property
     def digest(self) -> bytes:
-        return _remembered(self)
+        return remembered(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,11 +104,11 @@ class Revocation:
     credited_invoice: str | None = None
     credited_lines: tuple[str, ...] = ()
     stated_at: datetime
-    _digest: bytes | None = _memo()
+    _digest: bytes | None = memo()
 
     @property
     def digest(self) -> bytes:
-        return _remembered(self)
+        return remembered(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,11 +135,11 @@ class InvoiceSnapshot:
     due_date: datetime | None
     lines_complete: bool
     stated_at: datetime
-    _digest: bytes | None = _memo()
+    _digest: bytes | None = memo()
 
     @property
     def digest(self) -> bytes:
-        return _remembered(self)
+        return remembered(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,11 +148,11 @@ class Customer:
 
     integration: str
     customer: str
-    _digest: bytes | None = _memo()
+    _digest: bytes | None = memo()
 
     @property
     def digest(self) -> bytes:
-        return _remembered(self)
+        return remembered(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +163,7 @@ class CatalogRevision:
     in_force_from: datetime | None
     applied_by: str
     document: str
-    _digest: bytes | None = _memo()
+    _digest: bytes | None = memo()
 
     @property
     def integration(self) -> None:
@@ -174,52 +175,48 @@ class CatalogRevision:
 
     @property
     def digest(self) -> bytes:
-        return _remembered(self)
+        return remembered(self)
 
 
-Fact = Grant | Revocation | InvoiceSnapshot | Customer | CatalogRevision
+Fact = (
+    Grant
+    | Revocation
+    | InvoiceSnapshot
+    | Customer
+    | CatalogRevision
+    | PaymentLink
+    | AmountRefunded
+    | RefundStated
+    | DisputeStated
+    | CreditNoteStated
+    | SubscriptionEnded
+    | ManualGrant
+    | ManualRevocation
+    | Block
+    | Unblock
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerFacts:
-    """All that is known of one customer of one integration; *named* is whether Stripe ever named it."""
+    """
+    All that is known of one customer of one integration.
+
+    *named* is whether Stripe ever named it. What is said of payments is that of all which lead to its invoices, or are
+    known to be its own though they lead to none yet; there may be others among them.
+    """
 
     named: bool
     grants: tuple[Grant, ...] = ()
     revocations: tuple[Revocation, ...] = ()
     invoices: tuple[InvoiceSnapshot, ...] = ()
-
-
-def digest_of(fact: Fact) -> bytes:
-    """SHA-256 over the kind and every column of a fact but *stated_at*: its identity, 32 bytes."""
-    kind = type(fact)
-    content = [kind.__name__, *(_plain(value) for value in _SAID[kind](fact))]
-    return hashlib.sha256(msgspec.json.encode(content)).digest()
-
-
-def _remembered(fact: Fact) -> bytes:
-    """A fact is frozen, so its digest is worked out once; and only if asked for, which those read back seldom are."""
-    known = fact._digest
-    if known is None:
-        known = digest_of(fact)
-        object.__setattr__(fact, "_digest", known)
-    return known
-
-
-_SAID: dict[type, Callable[[Fact], tuple[Any, ...]]] = {
-    kind: attrgetter(*(each.name for each in fields(kind) if each.name not in ("stated_at", "_digest")))
-    for kind in (Grant, Revocation, InvoiceSnapshot, Customer, CatalogRevision)
-}
-"""What each kind says: all of its columns that its identity is made of, in their order."""
-
-
-def canonical_json(document: Any) -> str:
-    """The one JSON text of *document*: sorted keys, no white space."""
-    return msgspec.json.encode(document, order="deterministic").decode()
-
-
-def _plain(value: Any) -> Any:
-    kind = type(value)
-    if kind is datetime:
-        return value.astimezone(UTC).isoformat()
-    return format(value, "f") if kind is Decimal else value
+    payment_links: tuple[PaymentLink, ...] = ()
+    amounts_refunded: tuple[AmountRefunded, ...] = ()
+    refunds: tuple[RefundStated, ...] = ()
+    disputes: tuple[DisputeStated, ...] = ()
+    credit_notes: tuple[CreditNoteStated, ...] = ()
+    ended_subscriptions: tuple[SubscriptionEnded, ...] = ()
+    manual_grants: tuple[ManualGrant, ...] = ()
+    manual_revocations: tuple[ManualRevocation, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    unblocks: tuple[Unblock, ...] = ()

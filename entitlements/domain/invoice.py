@@ -9,13 +9,16 @@ if none does, the smallest `created` of the events that show it (contract, secti
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
-from typing import ClassVar
 
 from entitlements.domain.facts import CustomerFacts, Grant, Revocation, RevocationKind
+from entitlements.domain.given_back import CreditNote, credit_notes_of
+from entitlements.domain.lines import BilledLine, Credit, billed_line, credit
+from entitlements.domain.payments import Payment, payments_of
 from entitlements.domain.period import END_OF_TIME, Period
+from entitlements.domain.reversals import SubscriptionEnded
 from entitlements.domain.statements import first_known, first_stated
 from schemas.stripe_event import Invoice, InvoiceStatus
 
@@ -30,49 +33,12 @@ RANK = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BilledLine:
-    """One line of an invoice, joined over its snapshots. *amount* is in the currency's smallest unit."""
-
-    id: str
-    invoice: str
-    subscription: str | None
-    subscription_item: str | None
-    price: str | None
-    amount: int
-    quantity: Decimal | None
-    period: Period
-    proration: bool
-    usage_type: str | None
-    line_plan: str | None
-    price_plan: str | None
-    invoice_plan: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credit:
-    """
-    A credit line of an invoice (R8), joined over its snapshots: which lines it ends, from when on at the soonest.
-
-    *credited* are the lines it names, each with its invoice where that is named too.
-    """
-
-    proration: ClassVar[bool] = True
-
-    line: str
-    invoice: str
-    subscription: str | None
-    subscription_item: str | None
-    price: str | None
-    period_start: datetime
-    credited: frozenset[tuple[str | None, str]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceHistory:
     """
     An invoice from its finalization on. *moments* holds when it came to each status that it is known to have had.
 
     *is_contradictory* says that both paid and void were seen, which Stripe says can't be: paid counts, void does not.
+    *total* is in the currency's smallest unit. *payments* are those linked to it, whatever became of them.
     """
 
     id: str
@@ -83,6 +49,9 @@ class InvoiceHistory:
     is_contradictory: bool
     lines: tuple[BilledLine, ...]
     credits: tuple[Credit, ...]
+    total: int | None = None
+    payments: tuple[Payment, ...] = ()
+    credit_notes: tuple[CreditNote, ...] = ()
 
     @property
     def finalized_at(self) -> datetime:
@@ -150,8 +119,38 @@ def histories(facts: CustomerFacts) -> dict[str, InvoiceHistory]:
         grants[grant.invoice].append(grant)
     for revocation in facts.revocations:
         revocations[revocation.invoice].append(revocation)
-    names = sorted(grants.keys() | revocations.keys())
-    return {name: _joined(name, grants[name], revocations[name]) for name in names}
+    ends = _subscription_ends(facts.ended_subscriptions)
+    payments = _by_invoice(payments_of(facts))
+    notes: dict[str, list[CreditNote]] = defaultdict(list)
+    for note in credit_notes_of(facts.credit_notes):
+        notes[note.invoice].append(note)
+    return {
+        name: replace(
+            _joined(name, grants[name], revocations[name], ends),
+            payments=tuple(payments[name]),
+            credit_notes=tuple(notes[name]),
+        )
+        for name in sorted(grants.keys() | revocations.keys())
+    }
+
+
+def _by_invoice(payments: Iterable[Payment]) -> dict[str, list[Payment]]:
+    found: dict[str, list[Payment]] = defaultdict(list)
+    for payment in payments:
+        for invoice in payment.invoices:
+            found[invoice].append(payment)
+    return found
+
+
+def _subscription_ends(said: Iterable[SubscriptionEnded]) -> dict[str | None, datetime]:
+    """When each subscription ended (R7), by its id; by None, when all that were there did."""
+    of_each: dict[str | None, list[SubscriptionEnded]] = defaultdict(list)
+    for each in said:
+        of_each[each.subscription].append(each)
+    return {
+        name: min([each.ended_at for each in ends if each.ended_at is not None] or [each.stated_at for each in ends])
+        for name, ends in of_each.items()
+    }
 
 
 def believed(moments: dict[InvoiceStatus, datetime]) -> tuple[dict[InvoiceStatus, datetime], bool]:
@@ -166,7 +165,9 @@ def believed(moments: dict[InvoiceStatus, datetime]) -> tuple[dict[InvoiceStatus
     return left, is_contradictory
 
 
-def _joined(name: str, grants: list[Grant], revocations: list[Revocation]) -> InvoiceHistory:
+def _joined(
+    name: str, grants: list[Grant], revocations: list[Revocation], ends: Mapping[str | None, datetime]
+) -> InvoiceHistory:
     lines: dict[str, list[Grant]] = defaultdict(list)
     credited: dict[str, list[Revocation]] = defaultdict(list)
     for grant in grants:
@@ -183,8 +184,9 @@ def _joined(name: str, grants: list[Grant], revocations: list[Revocation]) -> In
         due_date=first_stated((grant.stated_at, grant.due_date) for grant in grants),
         moments=moments,
         is_contradictory=is_contradictory,
-        lines=tuple(_line(said, invoice_plan) for _, said in sorted(lines.items())),
-        credits=tuple(_credit(said) for _, said in sorted(credited.items())),
+        lines=tuple(billed_line(said, invoice_plan, ends) for _, said in sorted(lines.items())),
+        credits=tuple(credit(said) for _, said in sorted(credited.items())),
+        total=first_known((grant.stated_at, grant.invoice_total) for grant in grants),
     )
 
 
@@ -213,35 +215,3 @@ _STATUS_OF = {
     RevocationKind.CREDITED: InvoiceStatus.PAID,
 }
 """To which status of its invoice a revocation's *at* belongs."""
-
-
-def _line(said: list[Grant], invoice_plan: str | None) -> BilledLine:
-    one = min(said, key=lambda grant: (grant.stated_at, grant.digest))
-    return BilledLine(
-        id=one.line,
-        invoice=one.invoice,
-        amount=one.amount,
-        period=Period(one.period_start, one.period_end),
-        proration=any(grant.proration for grant in said),
-        quantity=first_known((grant.stated_at, grant.quantity) for grant in said),
-        subscription=first_known((grant.stated_at, grant.subscription) for grant in said),
-        subscription_item=first_known((grant.stated_at, grant.subscription_item) for grant in said),
-        price=first_known((grant.stated_at, grant.price) for grant in said),
-        usage_type=first_known((grant.stated_at, grant.usage_type) for grant in said),
-        line_plan=first_stated((grant.stated_at, grant.line_plan or None) for grant in said),
-        price_plan=first_known((grant.stated_at, grant.price_plan) for grant in said) or None,
-        invoice_plan=invoice_plan,
-    )
-
-
-def _credit(said: list[Revocation]) -> Credit:
-    one = min(said, key=lambda revocation: (revocation.stated_at, revocation.digest))
-    return Credit(
-        line=one.line or "",
-        invoice=one.invoice,
-        subscription=first_known((each.stated_at, each.subscription) for each in said),
-        subscription_item=first_known((each.stated_at, each.subscription_item) for each in said),
-        price=first_known((each.stated_at, each.price) for each in said),
-        period_start=one.period_start or one.stated_at,
-        credited=frozenset((each.credited_invoice, line) for each in said for line in each.credited_lines),
-    )

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from entitlements.domain.invoice import BilledLine, Credit, InvoiceHistory
+from entitlements.domain.invoice import InvoiceHistory
+from entitlements.domain.lines import BilledLine, Credit
 
 Line = TypeVar("Line", bound=BilledLine | Credit)
 

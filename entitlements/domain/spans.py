@@ -1,5 +1,5 @@
 """
-When each cycle opens its plan's APIs, and why: rules R1 to R4 of the contract as spans of time. Pure.
+When each cycle opens its plan's APIs, and why: rules R1 to R7 of the contract as spans of time. Pure.
 
 A span is a period during which one line opens APIs for one reason. Access at a moment is the union of the spans that
 cover it (R9), so ending one source never ends another's.
@@ -8,14 +8,15 @@ cover it (R9), so ending one source never ends another's.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from entitlements.domain.catalog import Revisions, UntilDue
-from entitlements.domain.cycles import Cycle, cycles_of
-from entitlements.domain.invoice import BilledLine, InvoiceHistory
+from entitlements.domain.cycles import Cycle, WithheldFor, cycles_of
+from entitlements.domain.invoice import InvoiceHistory
+from entitlements.domain.lines import BilledLine
 from entitlements.domain.period import BEGINNING_OF_TIME, END_OF_TIME, Period
 
 PAID_UP_TO_AT_MOST = timedelta(days=1)
@@ -26,7 +27,7 @@ NEVER_UNPAID = frozenset({"subscription_update", "subscription_threshold"})
 
 
 class SpanReason(StrEnum):
-    """Why a line opens an API, the strongest first. `manual` (R10) will stand after `paid`."""
+    """Why a line opens an API, the strongest first."""
 
     PAID = "paid"
     UNPAID_TERMS = "unpaid_terms"
@@ -43,18 +44,42 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """During *period*, *cycle* would open its plan's APIs, were it not withheld because of *reason*."""
+
+    period: Period
+    reason: WithheldFor
+    cycle: Cycle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Billed:
-    """Everything billed to a customer, under the catalog's terms; *unmapped* lines are those of no plan."""
+    """
+    Everything billed to a customer, under the catalog's terms: what it opens, and what is *closed* of that.
+
+    *unmapped* lines are those of no plan.
+    """
 
     cycles: tuple[Cycle, ...]
     spans: tuple[Span, ...]
+    closed: tuple[Closed, ...]
     unmapped: tuple[BilledLine, ...]
 
 
 def billed(invoices: Mapping[str, InvoiceHistory], integration: str, revisions: Revisions) -> Billed:
     """What all of a customer's invoices give, for any moment."""
     cycles, unmapped = cycles_of(invoices, integration, revisions)
-    return Billed(cycles=tuple(cycles), spans=tuple(_spans(cycles, invoices)), unmapped=tuple(unmapped))
+    given = tuple(_given(cycles, invoices))
+    return Billed(
+        cycles=tuple(cycles),
+        spans=tuple(
+            Span(period=left, reason=reason, cycle=cycle)
+            for cycle, reason, period in given
+            for left in cycle.left_of(period)
+        ),
+        closed=tuple(_closed(given)),
+        unmapped=tuple(unmapped),
+    )
 
 
 Billing = tuple[InvoiceHistory, BilledLine]
@@ -64,7 +89,8 @@ OwnTerms = Mapping[tuple[str, str], tuple[Period, ...]]
 """By invoice and line, what R2 gives that line while other invoices are left aside."""
 
 
-def _spans(cycles: list[Cycle], invoices: Mapping[str, InvoiceHistory]) -> Iterator[Span]:
+def _given(cycles: list[Cycle], invoices: Mapping[str, InvoiceHistory]) -> Iterator[tuple[Cycle, SpanReason, Period]]:
+    """What each line gives, before what ends or withholds it is taken out."""
     of_item: dict[str, list[Billing]] = defaultdict(list)
     of_plan: dict[str, list[Cycle]] = defaultdict(list)
     for invoice in invoices.values():
@@ -77,22 +103,29 @@ def _spans(cycles: list[Cycle], invoices: Mapping[str, InvoiceHistory]) -> Itera
     for cycle in cycles:
         item = cycle.line.subscription_item
         same = [(each.invoice, each.line) for each in of_plan[cycle.plan.name]] if item is None else of_item[item]
-        periods = [
-            (SpanReason.PAID, [cycle.paid] if cycle.paid is not None else []),
-            (SpanReason.UNPAID_TERMS, _unpaid_terms(cycle, same, own_terms)),
-            (SpanReason.RENEWAL_LEEWAY, [_leeway(cycle, same)] if item is not None else []),
-        ]
-        for reason, given in periods:
-            for period in given:
-                left = period.cut_at(cycle.ended_at)
-                if not left.is_empty:
-                    yield Span(period=left, reason=reason, cycle=cycle)
+        if cycle.paid is not None:
+            yield cycle, SpanReason.PAID, cycle.paid
+        for period in _unpaid_terms(cycle, same, own_terms):
+            yield cycle, SpanReason.UNPAID_TERMS, period
+        if item is not None:
+            yield cycle, SpanReason.RENEWAL_LEEWAY, _leeway(cycle, same)
+
+
+def _closed(given: Iterable[tuple[Cycle, SpanReason, Period]]) -> Iterator[Closed]:
+    for cycle, _, period in given:
+        for withheld in cycle.withheld:
+            closed = period.cut_at(cycle.ended_at).within(withheld.period)
+            if not closed.is_empty:
+                yield Closed(period=closed, reason=withheld.reason, cycle=cycle)
 
 
 def _leeway(cycle: Cycle, of_item: list[Billing]) -> Period:
-    """R3: leeway after a paid cycle of a subscription item, until (R4) the next cycle's invoice is given up."""
+    """
+    R3: leeway after a paid cycle of a subscription item that was still open at its end, until (R4) the next cycle's
+    invoice is given up or (R7) the subscription ends.
+    """
     end = cycle.period.end
-    if cycle.paid is None or cycle.paid.is_empty:
+    if cycle.paid is None or not any(left.end == end for left in cycle.left_of(cycle.paid)):
         return Period(end, end)
     following = [(i, x) for i, x in of_item if not x.proration and x.amount >= 0 and x.period.start >= end]
     next_start = min((line.period.start for _, line in following), default=None)
@@ -103,13 +136,14 @@ def _leeway(cycle: Cycle, of_item: list[Billing]) -> Period:
         for at in (invoice.uncollectible_at, invoice.voided_at)
         if at is not None
     ]
-    return Period(end, end + cycle.plan.access.renewal_leeway).cut_at(min(given_up, default=None))
+    leeway = Period(end, end + cycle.plan.access.renewal_leeway).cut_at(min(given_up, default=None))
+    return leeway.cut_at(cycle.line.subscription_ended_at)
 
 
 def _own_terms(cycle: Cycle, of_plan: list[Cycle]) -> tuple[Period, ...]:
-    """R2 for one line, other invoices left aside: what its plan gives while its invoice is open."""
+    """R2 for one line, other invoices left aside: what its plan gives while its invoice is open, and (R7) it runs."""
     invoice, access = cycle.invoice, cycle.plan.access
-    open_in_cycle = cycle.period.within(invoice.open_for)
+    open_in_cycle = cycle.period.within(invoice.open_for).cut_at(cycle.line.subscription_ended_at)
     if open_in_cycle.is_empty or cycle.line.proration or invoice.billing_reason in NEVER_UNPAID:
         return ()
     start = max(cycle.period.start, invoice.finalized_at)
@@ -140,7 +174,7 @@ def _renewal_since(cycle: Cycle, of_plan: list[Cycle]) -> datetime:
 
 
 def _paid_up_to(cycle: Cycle) -> datetime:
-    return cycle.period.end if cycle.ended_at is None else min(cycle.period.end, cycle.ended_at)
+    return max((left.end for left in cycle.left_of(cycle.period)), default=cycle.period.start)
 
 
 def _end_of_terms(cycle: Cycle, terms: timedelta | UntilDue, counted_from: datetime) -> datetime:

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
-from entitlements.domain.facts import canonical_json
+from entitlements.domain.identity import canonical_json
 
 Value = TypeVar("Value", bound=str | int | bool | datetime | Decimal | None)
 

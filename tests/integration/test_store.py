@@ -14,8 +14,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from consumers import grants, invoices, revocations
-from entitlements import ledger, orgs, store
-from entitlements.domain.facts import CatalogRevision, Customer, Fact, Grant, canonical_json
+from entitlements import ledger, orgs, reading, store
+from entitlements.domain.facts import CatalogRevision, Customer, Fact, Grant
+from entitlements.domain.identity import canonical_json
 from ops.database import SETTINGS, engine, migrate
 from schemas.codec import StripeMessage
 from tests.pure_core import catalog, facts_of, record
@@ -97,7 +98,7 @@ def test_what_is_recorded_is_read_back_whole(database: sa.Engine) -> None:
     with database.begin() as connection:
         recorded = store.record(connection, memory.values())
     with database.connect() as connection:
-        found = store.facts_of(connection, integration="main", customer="cus_1")
+        found = reading.facts_of(connection, integration="main", customer="cus_1")
 
     wanted = facts_of(memory)
     assert set(memory) == recorded
@@ -113,7 +114,7 @@ def test_facts_are_found_by_their_digests(database: sa.Engine) -> None:
     one_of_each = {type(fact): digest for digest, fact in memory.items()}
     with database.begin() as connection:
         store.record(connection, memory.values())
-        found = store.facts_with(connection, one_of_each.values())
+        found = reading.facts_with(connection, one_of_each.values())
 
     assert {memory[digest] for digest in one_of_each.values()} == set(found)
     assert len(one_of_each) == 4
@@ -125,7 +126,7 @@ def test_only_what_is_new_counts_as_recorded(database: sa.Engine) -> None:
     earlier = replace(fact, stated_at=fact.stated_at - timedelta(seconds=1))
     with database.begin() as connection:
         outcomes = [store.record(connection, [each]) for each in (fact, fact, earlier, fact)]
-        (kept,) = store.facts_of(connection, integration="main", customer="cus_1").grants
+        (kept,) = reading.facts_of(connection, integration="main", customer="cus_1").grants
 
     digest = frozenset({fact.digest})
     assert [digest, frozenset(), digest, frozenset()] == outcomes
@@ -138,7 +139,7 @@ def test_a_batch_may_say_a_thing_twice(database: sa.Engine) -> None:
     earlier = replace(fact, stated_at=fact.stated_at - timedelta(seconds=1))
     with database.begin() as connection:
         store.record(connection, [fact, earlier, fact])
-        (kept,) = store.facts_of(connection, integration="main", customer="cus_1").grants
+        (kept,) = reading.facts_of(connection, integration="main", customer="cus_1").grants
 
     assert earlier.stated_at == kept.stated_at
 
@@ -147,7 +148,7 @@ def test_integrations_never_meet(database: sa.Engine) -> None:
     """The same customer id in another integration is another customer, of whom nothing is known."""
     with database.begin() as connection:
         store.record(connection, found_in(paid()))
-        other = store.facts_of(connection, integration="other", customer="cus_1")
+        other = reading.facts_of(connection, integration="other", customer="cus_1")
 
     assert not other.named
     assert other.grants == ()
@@ -183,7 +184,7 @@ def test_of_two_revisions_of_one_number_one_counts_for_everyone(database: sa.Eng
     ]
     with database.begin() as connection:
         store.record(connection, revisions)
-        found = store.catalog_revisions_in(connection)
+        found = reading.catalog_revisions_in(connection)
 
     assert (min(revisions, key=lambda revision: revision.digest),) == found
     assert [revision.number for revision in store.as_revisions(found).revisions] == [1]

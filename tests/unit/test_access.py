@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from entitlements.domain.access import ALLOWING, Decision, Reason, Scope, apis_of, decide, standing
+from entitlements.domain.access import Scope, apis_of, decide, standing
 from entitlements.domain.catalog import Enforcement, Revisions
+from entitlements.domain.decision import ALLOWING, Decision, Reason
 from entitlements.domain.facts import CustomerFacts
 from entitlements.domain.quotas import QuotaAllowed
 from tests.pure_core import INTEGRATION, ask, catalog, facts_of, plan, plans, record, revisions, stand

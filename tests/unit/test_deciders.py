@@ -24,7 +24,7 @@ from entitlements.domain.invoice import moments_shown
 from schemas.codec import CatalogApplied, StripeMessage
 from schemas.fields import InvalidMessage
 from schemas.stripe_event import InvoiceStatus, read_invoice
-from tests.pure_core import DECIDERS, INTEGRATION, Memory, catalog, facts_of, plan, revisions
+from tests.pure_core import DECIDERS, INTEGRATION, Memory, catalog, facts_of, of_kind, plan, revisions
 from tests.stripe_builders import Bill, Json, Line, Shape, event, events, on, paid, snapshot
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
@@ -79,6 +79,7 @@ def test_a_grant_holds_what_the_snapshot_says_of_its_line() -> None:
             line_plan="gold",
             price_plan="",
             invoice_plan="silver",
+            invoice_total=2500,
             stated_at=on("01-20"),
         ),
     )
@@ -146,7 +147,7 @@ def test_what_a_snapshot_revokes_follows_from_the_transitions_it_shows(
     status: str, changes: dict[str, Any], expected: list[tuple[str, str | None]]
 ) -> None:
     """Void and uncollectible revoke at their transition's time; a later snapshot still tells of having been there."""
-    said = revocations.decide(shown(replace(Bill(finalized="01-01"), **changes), status))
+    said = of_kind(Revocation, revocations.decide(shown(replace(Bill(finalized="01-01"), **changes), status)))
 
     assert [(each.kind, each.at) for each in said] == [(kind, at and on(at)) for kind, at in expected]
 
@@ -186,7 +187,9 @@ def test_a_credit_line_of_a_paid_invoice_is_a_revocation(shape: Shape) -> None:
 def test_a_credit_line_of_an_unpaid_invoice_is_recorded_without_a_time(status: str) -> None:
     """It takes effect once its invoice is paid, which another snapshot may tell."""
     (said,) = (
-        each for each in revocations.decide(shown(Bill(lines=(CREDIT,), finalized="01-11"), status)) if each.line
+        each
+        for each in of_kind(Revocation, revocations.decide(shown(Bill(lines=(CREDIT,), finalized="01-11"), status)))
+        if each.line
     )
 
     assert (said.status, said.at) == (InvoiceStatus(status), None)
@@ -233,7 +236,7 @@ def test_an_invoice_is_shown_as_its_snapshot_has_it() -> None:
         ({"id": "sub_1", "object": "subscription", "customer": "cus_7"}, ["cus_7"]),
         ({"id": "cus_7", "object": "customer"}, ["cus_7"]),
         ({"id": "in_1", "object": "invoice", "status": "draft", "customer": "cus_7"}, ["cus_7"]),
-        ({"id": "du_1", "object": "dispute"}, []),
+        ({"id": "po_1", "object": "payout"}, []),
     ],
 )
 def test_any_event_may_name_a_customer(about: Json, customers: list[str]) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entitlements.domain.access import Decision, Scope, apis_of, decide, standing
+from entitlements.domain.access import Scope, apis_of, decide, standing
+from entitlements.domain.decision import Decision
 from entitlements.domain.facts import Fact
 from schemas.codec import Message, StripeMessage
 from tests.pure_core import DECIDERS, INTEGRATION, Memory, facts_of, plan, plans, record, remember

@@ -1,0 +1,153 @@
+"""
+Which payments paid which invoice, and what of them was refunded or disputed, joined over all that was said. Pure.
+
+Refunds and disputes name a charge, a payment intent or both; what links these to an invoice may be said before or after
+(contract, section 5). All times are the `created` of events.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from entitlements.domain.facts import CustomerFacts
+from entitlements.domain.period import END_OF_TIME, Period
+from entitlements.domain.reversals import AmountRefunded, DisputeStated, PaymentLink, RefundStated
+
+COUNTING = frozenset({"pending", "succeeded"})
+"""Statuses in which a refund counts (R5)."""
+
+UNDONE = frozenset({"failed", "canceled"})
+"""Statuses from which on it no longer does."""
+
+CLOSINGS = ("lost", "warning_closed", "prevented", "won")
+"""Statuses that close a dispute; of two in one second the later in this order counts (R6)."""
+
+LOST = "lost"
+INQUIRY = "warning_"
+"""How the statuses of a dispute begin that is no dispute yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund:
+    """It gives back *amount*, in the currency's smallest unit, for as long as it *counts*; *undone_at* ends that."""
+
+    id: str
+    amount: int
+    counts: Period
+    undone_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute:
+    """It suspends what its payment paid for. *status* is the one that counts: of its closing, or the latest."""
+
+    id: str
+    status: str
+    suspends: Period
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """
+    A payment intent and its charges, or a charge alone; *ids* are theirs.
+
+    *amounts_refunded* are, by charge, the amounts that were stated to have been refunded in all, each with its moment.
+    """
+
+    ids: frozenset[str]
+    invoices: frozenset[str]
+    amounts_refunded: Mapping[str, tuple[tuple[datetime, int], ...]]
+    refunds: tuple[Refund, ...]
+    disputes: tuple[Dispute, ...]
+
+    @property
+    def moments(self) -> set[datetime]:
+        """When what was refunded may change."""
+        stated = {at for said in self.amounts_refunded.values() for at, _ in said}
+        refunds = {at for refund in self.refunds for at in (refund.counts.start, refund.counts.end, refund.undone_at)}
+        return stated | {at for at in refunds if at is not None}
+
+    def refunded_at(self, moment: datetime) -> int:
+        """
+        R5: the larger of the largest amount stated for its charges, less the refunds that were undone, and the sum of
+        the refunds that count.
+        """
+        stated = sum(
+            max((amount for at, amount in said if at <= moment), default=0) for said in self.amounts_refunded.values()
+        )
+        undone = sum(
+            refund.amount for refund in self.refunds if refund.undone_at is not None and refund.undone_at <= moment
+        )
+        return max(stated - undone, sum(refund.amount for refund in self.refunds if refund.counts.covers(moment)))
+
+
+def payments_of(facts: CustomerFacts) -> tuple[Payment, ...]:
+    """Every payment that the facts speak of, whether it is linked to an invoice or not, in order of its ids."""
+    said: list[PaymentLink | AmountRefunded | RefundStated | DisputeStated] = [
+        *facts.payment_links,
+        *facts.amounts_refunded,
+        *facts.refunds,
+        *facts.disputes,
+    ]
+    groups = _connected((each.payment_intent, each.charge) for each in said)
+    return tuple(_payment(facts, ids) for ids in sorted(groups, key=sorted))
+
+
+def _connected(pairs: Iterable[tuple[str | None, str | None]]) -> set[frozenset[str]]:
+    """The groups of ids that belong together, each id in one."""
+    group_of: dict[str, frozenset[str]] = {}
+    for pair in pairs:
+        joined = frozenset(id_ for id_ in pair if id_ is not None)
+        joined = joined.union(*(group_of.get(id_, frozenset()) for id_ in joined))
+        group_of |= dict.fromkeys(joined, joined)
+    return set(group_of.values())
+
+
+def _payment(facts: CustomerFacts, ids: frozenset[str]) -> Payment:
+    amounts: dict[str, list[tuple[datetime, int]]] = defaultdict(list)
+    refunds: dict[str, list[RefundStated]] = defaultdict(list)
+    disputes: dict[str, list[DisputeStated]] = defaultdict(list)
+    for amount in facts.amounts_refunded:
+        if amount.charge in ids:
+            amounts[amount.charge].append((amount.stated_at, amount.amount))
+    for refund in facts.refunds:
+        if refund.payment in ids:
+            refunds[refund.refund].append(refund)
+    for dispute in facts.disputes:
+        if dispute.payment in ids:
+            disputes[dispute.dispute].append(dispute)
+    links = (link for link in facts.payment_links if link.payment in ids)
+    return Payment(
+        ids=ids,
+        invoices=frozenset(link.invoice for link in links if link.invoice is not None),
+        amounts_refunded={charge: tuple(sorted(each)) for charge, each in sorted(amounts.items())},
+        refunds=tuple(_refund(name, each) for name, each in sorted(refunds.items())),
+        disputes=tuple(_dispute(name, each) for name, each in sorted(disputes.items())),
+    )
+
+
+def _refund(name: str, said: list[RefundStated]) -> Refund:
+    counting = min((each.stated_at for each in said if each.status in COUNTING), default=END_OF_TIME)
+    undone = min((each.stated_at for each in said if each.status in UNDONE), default=None)
+    return Refund(
+        id=name,
+        amount=min((each.stated_at, each.amount) for each in said)[1],
+        counts=Period(counting, END_OF_TIME).cut_at(undone),
+        undone_at=undone,
+    )
+
+
+def _dispute(name: str, said: list[DisputeStated]) -> Dispute:
+    """R6: suspended from what is no inquiry on until, of several closings, the last; for ever where that is `lost`."""
+    since = min((each.at for each in said if not each.status.startswith(INQUIRY)), default=END_OF_TIME)
+    closings = [each for each in said if each.status in CLOSINGS]
+    counts = max(closings or said, key=lambda each: (each.at, _weight(each), each.status))
+    is_over = bool(closings) and counts.status != LOST
+    return Dispute(id=name, status=counts.status, suspends=Period(since, counts.at if is_over else END_OF_TIME))
+
+
+def _weight(dispute: DisputeStated) -> int:
+    return CLOSINGS.index(dispute.status) if dispute.status in CLOSINGS else -1

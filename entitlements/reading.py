@@ -1,0 +1,122 @@
+"""
+Facts out of Postgres: one reading function per question. The edge to the database, on a connection that is handed in;
+schema-agnostic, as `store.py`.
+
+Rows travel as JSON, which becomes the facts in one step: a question costs one statement, whatever is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+from sqlalchemy import Connection, Text, cast, func, select, text
+
+from entitlements.domain.facts import CatalogRevision, CustomerFacts, Fact
+from entitlements.store import TABLE_OF, one_of_each_number
+
+_FACTS_OF = text("""
+WITH own AS (
+    SELECT payment_intent, charge FROM payment_links
+    WHERE integration = :integration AND customer = :customer
+    UNION
+    SELECT payment_intent, charge FROM payment_links
+    WHERE integration = :integration AND invoice = ANY (ARRAY(
+        SELECT DISTINCT invoice FROM grants WHERE integration = :integration AND customer = :customer))
+), linked AS (
+    SELECT * FROM payment_links
+    WHERE integration = :integration AND payment_intent = ANY (ARRAY(SELECT payment_intent FROM own))
+    UNION
+    SELECT * FROM payment_links
+    WHERE integration = :integration AND charge = ANY (ARRAY(SELECT charge FROM own))
+), refunded AS (
+    SELECT * FROM refunds
+    WHERE integration = :integration AND payment_intent = ANY (ARRAY(SELECT payment_intent FROM linked))
+    UNION
+    SELECT * FROM refunds
+    WHERE integration = :integration AND charge = ANY (ARRAY(SELECT charge FROM linked))
+), disputed AS (
+    SELECT * FROM disputes
+    WHERE integration = :integration AND payment_intent = ANY (ARRAY(SELECT payment_intent FROM linked))
+    UNION
+    SELECT * FROM disputes
+    WHERE integration = :integration AND charge = ANY (ARRAY(SELECT charge FROM linked))
+)
+SELECT json_build_object(
+    'named', EXISTS (SELECT FROM customers WHERE integration = :integration AND customer = :customer),
+    'payment_links', (SELECT coalesce(json_agg(linked), '[]') FROM linked),
+    'amounts_refunded', (SELECT coalesce(json_agg(t), '[]') FROM amounts_refunded t
+        WHERE integration = :integration AND charge = ANY (ARRAY(SELECT charge FROM linked))),
+    'refunds', (SELECT coalesce(json_agg(refunded), '[]') FROM refunded),
+    'disputes', (SELECT coalesce(json_agg(disputed), '[]') FROM disputed),
+    'grants', (SELECT coalesce(json_agg(t), '[]') FROM grants t
+        WHERE integration = :integration AND customer = :customer),
+    'revocations', (SELECT coalesce(json_agg(t), '[]') FROM revocations t
+        WHERE integration = :integration AND customer = :customer),
+    'invoices', (SELECT coalesce(json_agg(t), '[]') FROM invoices t
+        WHERE integration = :integration AND customer = :customer),
+    'credit_notes', (SELECT coalesce(json_agg(t), '[]') FROM credit_notes t
+        WHERE integration = :integration AND customer = :customer),
+    'ended_subscriptions', (SELECT coalesce(json_agg(t), '[]') FROM ended_subscriptions t
+        WHERE integration = :integration AND customer = :customer),
+    'manual_grants', (SELECT coalesce(json_agg(t), '[]') FROM manual_grants t
+        WHERE integration = :integration AND customer = :customer),
+    'manual_revocations', (SELECT coalesce(json_agg(t), '[]') FROM manual_revocations t
+        WHERE integration = :integration AND customer = :customer),
+    'blocks', (SELECT coalesce(json_agg(t), '[]') FROM blocks t
+        WHERE integration = :integration AND customer = :customer),
+    'unblocks', (SELECT coalesce(json_agg(t), '[]') FROM unblocks t
+        WHERE integration = :integration AND customer = :customer)
+)::text
+""")
+"""From a payment to its charges, or from a charge to its payment intent, and no further: Stripe chains no more."""
+
+_CUSTOMERS_OF = text("""
+WITH own AS (
+    SELECT payment_intent, charge FROM payment_links
+    WHERE integration = :integration AND :payment IN (payment_intent, charge)
+), linked AS (
+    SELECT * FROM payment_links
+    WHERE integration = :integration AND payment_intent = ANY (ARRAY(SELECT payment_intent FROM own))
+    UNION
+    SELECT * FROM payment_links
+    WHERE integration = :integration AND charge = ANY (ARRAY(SELECT charge FROM own))
+)
+SELECT customer FROM linked WHERE customer IS NOT NULL
+UNION
+SELECT customer FROM provenance
+WHERE integration = :integration AND object_id = ANY (ARRAY(SELECT invoice FROM linked)) AND customer IS NOT NULL
+""")
+
+_CATALOGS = text("SELECT coalesce(json_agg(t), '[]')::text FROM catalog_revisions t")
+
+
+def facts_of(connection: Connection, *, integration: str, customer: str) -> CustomerFacts:
+    """All that is known of a customer, as of the connection's snapshot."""
+    found = connection.execute(_FACTS_OF, {"integration": integration, "customer": customer})
+    return msgspec.json.decode(found.scalar_one(), type=CustomerFacts)
+
+
+def facts_with(connection: Connection, digests: Collection[bytes]) -> tuple[Fact, ...]:
+    """The facts with these digests, in order of kind and digest; one query for each kind."""
+    found: list[Fact] = []
+    for kind, table in TABLE_OF.items():
+        chosen = select(table).where(table.c.digest.in_(digests)).order_by(table.c.digest).subquery()
+        rows = connection.execute(select(cast(func.coalesce(func.json_agg(chosen.table_valued()), "[]"), Text)))
+        found += msgspec.json.decode(rows.scalar_one(), type=list[kind])  # type: ignore[valid-type]
+    return tuple(found)
+
+
+def customers_of(connection: Connection, *, integration: str, payment: str) -> frozenset[str]:
+    """
+    Whose a payment is, by all that is committed: for a change that names a payment and no customer.
+
+    Empty while nothing links it; the link, or the invoice, will be a change of its own, and be asked for then.
+    """
+    return frozenset(connection.execute(_CUSTOMERS_OF, {"integration": integration, "payment": payment}).scalars())
+
+
+def catalog_revisions_in(connection: Connection) -> tuple[CatalogRevision, ...]:
+    """The catalog revisions that count, by number."""
+    rows = connection.execute(_CATALOGS).scalar_one()
+    return one_of_each_number(msgspec.json.decode(rows, type=list[CatalogRevision]))
