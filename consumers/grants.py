@@ -1,5 +1,6 @@
 """
-The `grants` consumer: what each invoice line was billed or paid for, and the catalogs that give it its terms. Pure.
+The `grants` consumer: what each invoice line was billed or paid for, what operators opened by hand, and the catalogs
+that give both their terms. Pure.
 
 Records every line that could ever grant something; whether it does, and for how long, is decided when asked
 (`entitlements/domain/cycles.py`), so that a late or corrected catalog needs no second reading of the log.
@@ -7,21 +8,27 @@ Records every line that could ever grant something; whether it does, and for how
 
 from __future__ import annotations
 
+from entitlements.domain.acts import ManualGrant
 from entitlements.domain.catalog_document import read_catalog
 from entitlements.domain.facts import CatalogRevision, Fact, Grant
 from entitlements.domain.identity import canonical_json
 from entitlements.domain.invoice import moments_shown
 from schemas.codec import CatalogApplied, InvalidMessage, Message, StripeMessage
+from schemas.operator_acts import AccessGranted, AccessRevoked, CustomerBlocked, CustomerUnblocked
 from schemas.stripe_event import InvoiceStatus, read_head, read_invoice
 
 
 def decide(message: Message) -> tuple[Fact, ...]:
-    """The grants that an invoice's snapshot states, or the catalog revision that an operator applied."""
+    """The grants that an invoice's snapshot states, or an operator's; or the catalog revision that one applied."""
     match message:
         case StripeMessage():
             return _grants(message)
         case CatalogApplied():
             return (_revision(message),)
+        case AccessGranted():
+            return (_manual_grant(message),)
+        case AccessRevoked() | CustomerBlocked() | CustomerUnblocked():
+            return ()
 
 
 def _grants(message: StripeMessage) -> tuple[Grant, ...]:
@@ -73,4 +80,19 @@ def _revision(message: CatalogApplied) -> CatalogRevision:
         in_force_from=message.in_force_from,
         applied_by=message.applied_by,
         document=canonical_json(message.document),
+    )
+
+
+def _manual_grant(message: AccessGranted) -> ManualGrant:
+    return ManualGrant(
+        integration=message.integration,
+        customer=message.customer,
+        id=message.id,
+        plan=message.plan,
+        apis=tuple(sorted(set(message.apis))),
+        start=message.start,
+        end=message.end,
+        at=message.at,
+        by=message.by,
+        reason=message.reason,
     )

@@ -1,4 +1,4 @@
-"""What is kept beside the facts of a record: where it stood, which Stripe event it was, why it was set aside. Pure."""
+"""What is kept beside the facts of a record: where it stood, which event or act it was, why it was set aside. Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from consumers.failures import detail, reason, storable
 from consumers.record import Record
 from entitlements.ledger import Outcome, Position
 from schemas.codec import CATALOG_APPLIED, CatalogApplied, Message, StripeMessage
+from schemas.operator_acts import ACT_TYPES
 
 LONGEST_ID = 255
 """Characters of Stripe's longest ids; what is longer is none, and an index could not hold it."""
@@ -74,6 +75,15 @@ def shown_by(message: Message | None) -> dict[str, Any]:
             return {**shown, "event_id": f"catalog-{number}", "event_type": CATALOG_APPLIED}
         case None:
             return {**shown}
+        case act:
+            return {
+                **shown,
+                "integration": _text(act.integration),
+                "event_id": _text(act.id),
+                "event_type": ACT_TYPES[type(act)],
+                "event_created": act.at,
+                "customer": _text(act.customer),
+            }
 
 
 def _id(value: Any) -> Any:

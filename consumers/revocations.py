@@ -3,14 +3,17 @@ The `revocations` consumer: what ends access before its time. Pure.
 
 Void and uncollectible end only what was given before payment (R4); a credit line ends the lines it credits once its
 invoice is paid (R8), whichever of the invoice's snapshots showed it. What takes paid access back (R5, R6, R7) is
-recorded as said, and which payment it is about beside it: whether that ends anything is decided when asked.
+recorded as said, and which payment it is about beside it: whether that ends anything is decided when asked. So are the
+operators' revocations, blocks and their lifting (R10).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
+from entitlements.domain.acts import Block, ManualRevocation, Unblock
 from entitlements.domain.facts import Fact, Revocation, RevocationKind
 from entitlements.domain.invoice import moments_shown
 from entitlements.domain.reversals import (
@@ -21,8 +24,9 @@ from entitlements.domain.reversals import (
     RefundStated,
     SubscriptionEnded,
 )
-from schemas.codec import Message, StripeMessage
+from schemas.codec import CatalogApplied, Message, StripeMessage
 from schemas.invoice_line import InvoiceLine
+from schemas.operator_acts import AccessGranted, AccessRevoked, CustomerBlocked, CustomerUnblocked, OperatorAct
 from schemas.payments import (
     Charge,
     CreditNote,
@@ -53,9 +57,37 @@ READERS = (read_invoice, read_charge, read_refund, read_dispute, read_credit_not
 
 
 def decide(message: Message) -> tuple[Fact, ...]:
-    """What a Stripe event takes back, and which payment belongs to which invoice."""
-    if not isinstance(message, StripeMessage):
-        return ()
+    """What a Stripe event or an operator takes back, and which payment belongs to which invoice."""
+    match message:
+        case StripeMessage():
+            return _of_stripe(message)
+        case CatalogApplied():
+            return ()
+        case _:
+            return tuple(_of_an_operator(message))
+
+
+def _of_an_operator(act: OperatorAct) -> Iterator[ManualRevocation | Block | Unblock]:
+    said: dict[str, Any] = {
+        "integration": act.integration,
+        "customer": act.customer,
+        "id": act.id,
+        "at": act.at,
+        "by": act.by,
+        "reason": act.reason,
+    }
+    match act:
+        case AccessRevoked():
+            yield ManualRevocation(**said, grant=act.grant, since=act.since)
+        case CustomerBlocked():
+            yield Block(**said, start=act.start, end=act.end)
+        case CustomerUnblocked():
+            yield Unblock(**said, since=act.since)
+        case AccessGranted():
+            pass
+
+
+def _of_stripe(message: StripeMessage) -> tuple[Fact, ...]:
     found = next((read for reader in READERS if (read := reader(message.event)) is not None), None)
     taken_back = () if found is None else _taken_back(message, found)
     return (*taken_back, *_links(message))
@@ -79,33 +111,8 @@ def _taken_back(
     match found:
         case Invoice():
             yield from _revocations(message, found)
-        case Charge() if found.amount_refunded > 0:
-            yield AmountRefunded(
-                integration=message.integration,
-                charge=found.id,
-                payment_intent=found.payment_intent,
-                amount=found.amount_refunded,
-                stated_at=stated_at,
-            )
-        case Refund():
-            yield RefundStated(
-                integration=message.integration,
-                refund=found.id,
-                charge=found.charge,
-                payment_intent=found.payment_intent,
-                amount=found.amount,
-                status=found.status,
-                stated_at=stated_at,
-            )
-        case Dispute():
-            yield DisputeStated(
-                integration=message.integration,
-                dispute=found.id,
-                charge=found.charge,
-                payment_intent=found.payment_intent,
-                status=found.status,
-                at=stated_at,
-            )
+        case Charge() | Refund() | Dispute():
+            yield from _of_a_payment(message.integration, found, stated_at)
         case CreditNote():
             yield _credit_note(message, found, stated_at)
         case Ended():
@@ -115,6 +122,39 @@ def _taken_back(
                 subscription=found.subscription,
                 ended_at=found.ended_at,
                 stated_at=stated_at,
+            )
+
+
+def _of_a_payment(
+    integration: str, found: Charge | Refund | Dispute, stated_at: datetime
+) -> Iterator[AmountRefunded | RefundStated | DisputeStated]:
+    match found:
+        case Charge() if found.amount_refunded > 0:
+            yield AmountRefunded(
+                integration=integration,
+                charge=found.id,
+                payment_intent=found.payment_intent,
+                amount=found.amount_refunded,
+                stated_at=stated_at,
+            )
+        case Refund():
+            yield RefundStated(
+                integration=integration,
+                refund=found.id,
+                charge=found.charge,
+                payment_intent=found.payment_intent,
+                amount=found.amount,
+                status=found.status,
+                stated_at=stated_at,
+            )
+        case Dispute():
+            yield DisputeStated(
+                integration=integration,
+                dispute=found.id,
+                charge=found.charge,
+                payment_intent=found.payment_intent,
+                status=found.status,
+                at=stated_at,
             )
 
 

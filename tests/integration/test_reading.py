@@ -26,7 +26,8 @@ TERMS = plans(enterprise=plan())
 @pytest.fixture
 def database(fresh_database: str) -> Iterator[sa.Engine]:
     """An engine on a migrated database of the test's own."""
-    on = engine(sa.make_url(fresh_database).set(drivername="postgresql+psycopg2"), SCHEMA)
+    url = sa.make_url(fresh_database).set(drivername="postgresql+psycopg2")
+    on = engine(url.render_as_string(hide_password=False), SCHEMA)
     migrate(on, SCHEMA)
     yield on
     on.dispose()

@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 
 from consumers import grants, invoices, revocations
 from entitlements import ledger, orgs, reading, store
-from entitlements.domain.facts import CatalogRevision, Customer, Fact, Grant
+from entitlements.domain.facts import CatalogRevision, Fact, Grant, InvoiceSnapshot, Revocation
 from entitlements.domain.identity import canonical_json
 from ops.database import SETTINGS, engine, migrate
 from schemas.codec import StripeMessage
@@ -222,9 +222,9 @@ def found_in(*bills: Bill) -> list[Fact]:
 
 def shifted(fact: Fact) -> Fact:
     """The same said a second earlier, so that its row is locked for the change."""
-    if isinstance(fact, Customer | CatalogRevision):
-        return fact
-    return replace(fact, stated_at=fact.stated_at - timedelta(seconds=1))
+    if isinstance(fact, Grant | Revocation | InvoiceSnapshot):
+        return replace(fact, stated_at=fact.stated_at - timedelta(seconds=1))
+    return fact
 
 
 def url(text: str) -> str:

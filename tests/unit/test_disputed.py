@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.pure_core import bill_of, plan, plans, spans_in
@@ -13,7 +15,7 @@ ENDED = ["il_1 paid 01-01..01-06"]
 BACK = [*ENDED, "il_1 paid 01-20..02-01"]
 
 
-def opened(*disputes: Json, bill: Bill | None = None, **terms: str) -> list[str]:
+def opened(*disputes: Json, bill: Bill | None = None, **terms: Any) -> list[str]:
     """What an invoice for January opens, paid on its first day by the charge `ch_1`."""
     said = [*events(bill or paid()), charge(at="01-01"), *disputes]
     return spans_in(bill_of(said, terms=plans(enterprise=plan(**terms))))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.pure_core import bill_of, facts_of, plan, plans, record, spans_in
@@ -12,7 +14,7 @@ WHOLE = ["il_1 paid 01-01..02-01"]
 NOTHING: list[str] = []
 
 
-def opened(*others: Json, bill: Bill | None = None, shape: Shape = Shape.OLD, **terms: str) -> list[str]:
+def opened(*others: Json, bill: Bill | None = None, shape: Shape = Shape.OLD, **terms: Any) -> list[str]:
     """What an invoice of 25.00 for January opens, paid on its first day, once *others* are known too."""
     everything = bill_of([*events(bill or paid(), shape=shape), *others], terms=plans(enterprise=plan(**terms)))
     return spans_in(everything)

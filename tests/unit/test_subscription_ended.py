@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.taking_back import customer_deleted, subscription_deleted
 WHOLE = ["il_1 paid 01-01..02-01"]
 
 
-def opened(*others: Json, bill: Bill | None = None, **terms: str) -> list[str]:
+def opened(*others: Json, bill: Bill | None = None, **terms: Any) -> list[str]:
     """What an invoice for January opens, paid on its first day, once *others* are known too."""
     return spans_in(bill_of([*events(bill or paid()), *others], terms=plans(enterprise=plan(**terms))))
 
