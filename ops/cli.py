@@ -18,12 +18,14 @@ from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from consumers.failures import AnotherLog, OffsetOutOfRange, TooManyDeadLetters
-from entitlements.api.snapshots import NOT_MIGRATED
 from ops import processes, settings
+from ops.act_commands import block, grant, revoke, unblock
 from ops.asking import NoAnswer
 from ops.catalog_commands import catalog
+from ops.catalog_difference import catalog_diff
 from ops.catalog_file import CatalogMistakes
-from ops.database import SETTINGS, engine
+from ops.complete_command import complete
+from ops.database import SETTINGS, complaint, engine
 from ops.database import migrate as migrate_database
 from ops.demo import INTEGRATION, StoryFailed, Telling
 from ops.demo_elsewhere import telling as telling_elsewhere
@@ -172,8 +174,14 @@ entitle.add_command(check)
 entitle.add_command(explain)
 entitle.add_command(event)
 entitle.add_command(progress)
+entitle.add_command(complete)
+catalog.add_command(catalog_diff)
 entitle.add_command(catalog)
 entitle.add_command(orgs)
+entitle.add_command(grant)
+entitle.add_command(revoke)
+entitle.add_command(block)
+entitle.add_command(unblock)
 
 
 def main() -> None:
@@ -197,8 +205,7 @@ def main() -> None:
     except (StackUnavailable, StackBusy, ServerFailed, LogUnavailable, NotReady, StoryFailed, NoAnswer) as error:
         _end(str(error), 1)
     except DBAPIError as error:
-        hint = "; run `entitle migrate`" if getattr(error.orig, "pgcode", None) in NOT_MIGRATED else ""
-        _end(f"the database said: {str(error.orig).strip().splitlines()[0]}{hint}", 1)
+        _end(complaint(error), 1)
     except OSError as error:
         _end(f"{error.filename or 'the operating system'}: {error.strerror or error}", 1)
 

@@ -1,7 +1,7 @@
 """
-Kafka as operators use it: topics made, catalog revisions read and published. An edge: Kafka.
+Kafka as operators use it: topics made, what operators said read and published. An edge: Kafka.
 
-What operators do is in the log, like what Stripe says: a catalog counts once the `grants` consumer has read it there.
+What operators do is in the log, like what Stripe says: it counts once the consumers have read it there.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from kafka.admin import ConfigResource
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.structs import TopicPartition
 
-from consumers import grants
+from consumers import grants, revocations
 from consumers.log import Source, connected
 from consumers.unpacking import unpacked
-from entitlements.domain.facts import CatalogRevision, canonical_json
+from entitlements.domain.facts import CatalogRevision, Fact
+from entitlements.domain.identity import canonical_json
 from entitlements.store import one_of_each_number
 from schemas.codec import CatalogApplied, InvalidMessage, decode, encode_catalog
+from schemas.operator_acts import Encoded
 from schemas.topics import MAX_MESSAGE_BYTES, OPERATOR_COMMANDS, Topic
 
 ANSWER_SECONDS = 10
@@ -69,10 +71,10 @@ def _compare(admin: KafkaAdminClient, topic: Topic, partitions: int, say: Callab
             say(f"topic {topic.name} has {name}={actual}, the settings say {wanted}; it is left as it is")
 
 
-def published_revisions(source: Source) -> tuple[CatalogRevision, ...]:
-    """The catalog revisions on the operators' topic that count, by number. What can't be read there is passed over."""
+def published_facts(source: Source) -> tuple[Fact, ...]:
+    """What the operators' topic states, as the consumers read it. What can't be read there is passed over."""
     partition = TopicPartition(OPERATOR_COMMANDS, 0)
-    found: list[CatalogRevision] = []
+    found: list[Fact] = []
     with _talking(source, "read the operators' topic"), contextlib.closing(_consumer(source)) as consumer:
         consumer.assign([partition])
         consumer.seek_to_beginning(partition)
@@ -83,9 +85,14 @@ def published_revisions(source: Source) -> tuple[CatalogRevision, ...]:
                 raise LogUnavailable(f"Kafka gave no end of {OPERATOR_COMMANDS} within {READ_SECONDS} s")
             for record in consumer.poll(timeout_ms=500).get(partition, ()):
                 with contextlib.suppress(InvalidMessage):
-                    facts = grants.decide(decode(record.topic, record.value, record.headers))
-                    found += [fact for fact in facts if isinstance(fact, CatalogRevision)]
-    return one_of_each_number(found)
+                    message = decode(record.topic, record.value, record.headers)
+                    found += [*grants.decide(message), *revocations.decide(message)]
+    return tuple(found)
+
+
+def published_revisions(source: Source) -> tuple[CatalogRevision, ...]:
+    """The catalog revisions on the operators' topic that count, by number."""
+    return one_of_each_number(fact for fact in published_facts(source) if isinstance(fact, CatalogRevision))
 
 
 def publish_catalog(
@@ -101,22 +108,35 @@ def publish_catalog(
     holds from the beginning of time. Returns None, and publishes nothing, if it does not differ from the newest.
     """
     newest = max(published_revisions(source), key=lambda revision: revision.number, default=None)
+    revision = succeeding(newest, document, applied_by=applied_by, in_force_from=in_force_from, at=at)
+    if revision is not None:
+        publish(source, encode_catalog(revision, at=at), "the catalog")
+    return revision
+
+
+def succeeding(
+    newest: CatalogRevision | None,
+    document: Mapping[str, Any],
+    *,
+    applied_by: str,
+    in_force_from: datetime | None,
+    at: datetime,
+) -> CatalogApplied | None:
+    """The revision that a catalog becomes behind the *newest* one, as `publish_catalog` publishes it; None as there."""
     if newest is not None and newest.document == canonical_json(document) and in_force_from is None:
         return None
-    revision = CatalogApplied(
+    return CatalogApplied(
         number=1 if newest is None else newest.number + 1,
         in_force_from=None if newest is None else in_force_from or at,
         applied_by=applied_by,
         document=document,
     )
-    publish(source, revision, at=at)
-    return revision
 
 
-def publish(source: Source, revision: CatalogApplied, *, at: datetime) -> None:
-    """Put a revision on the operators' topic, and return once the brokers have it."""
-    key, value, headers = encode_catalog(revision, at=at)
-    with _talking(source, "publish the catalog"):
+def publish(source: Source, encoded: Encoded, what: str) -> int:
+    """Put a record on the operators' topic, and return its offset once the brokers have it; *what* it is, in words."""
+    key, value, headers = encoded
+    with _talking(source, f"publish {what}"):
         producer = connected(
             KafkaProducer,
             source,
@@ -127,7 +147,8 @@ def publish(source: Source, revision: CatalogApplied, *, at: datetime) -> None:
             request_timeout_ms=ANSWER_SECONDS * 900,
         )
         with contextlib.closing(producer):
-            producer.send(OPERATOR_COMMANDS, key=key, value=value, headers=headers).get(timeout=ANSWER_SECONDS)
+            sent = producer.send(OPERATOR_COMMANDS, key=key, value=value, headers=headers)
+            return int(sent.get(timeout=ANSWER_SECONDS).offset)
 
 
 @contextlib.contextmanager

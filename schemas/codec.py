@@ -16,6 +16,7 @@ import msgspec
 
 from schemas.fields import InvalidMessage as InvalidMessage
 from schemas.fields import id_of, quoted
+from schemas.operator_acts import OperatorAct, read_act, rfc3339, written_moment
 from schemas.topics import EVENTS, OPERATOR_COMMANDS
 
 Headers = list[tuple[str, bytes]]
@@ -47,7 +48,7 @@ class CatalogApplied:
     document: Mapping[str, Any]
 
 
-Message = StripeMessage | CatalogApplied
+Message = StripeMessage | CatalogApplied | OperatorAct
 
 
 def encode_stripe(
@@ -63,7 +64,7 @@ def encode_stripe(
         ("ce_id", event["id"].encode()),
         ("ce_source", f"/stripe/{integration}".encode()),
         ("ce_type", event["type"].encode()),
-        ("ce_time", _rfc3339(datetime.fromtimestamp(event["created"], UTC)).encode()),
+        ("ce_time", rfc3339(datetime.fromtimestamp(event["created"], UTC)).encode()),
         ("ce_integration", integration.encode()),
         ("ce_apiversion", str(event.get("api_version") or "unknown").encode()),
         ("ce_mode", b"live" if event.get("livemode") else b"test"),
@@ -95,7 +96,7 @@ def encode_catalog(revision: CatalogApplied, *, at: datetime) -> tuple[bytes, by
     """Key, value and headers of a catalog revision on `billing.operator-commands.v1`, published at *at*."""
     value = {
         "number": revision.number,
-        "in_force_from": None if revision.in_force_from is None else _rfc3339(revision.in_force_from),
+        "in_force_from": None if revision.in_force_from is None else rfc3339(revision.in_force_from),
         "applied_by": revision.applied_by,
         "document": revision.document,
     }
@@ -104,7 +105,7 @@ def encode_catalog(revision: CatalogApplied, *, at: datetime) -> tuple[bytes, by
         ("ce_id", f"catalog-{revision.number}".encode()),
         ("ce_source", b"/entitle/catalog"),
         ("ce_type", CATALOG_APPLIED.encode()),
-        ("ce_time", _rfc3339(at).encode()),
+        ("ce_time", rfc3339(at).encode()),
         ("content-type", b"application/json"),
     ]
     return b"catalog", msgspec.json.encode(value), headers
@@ -135,21 +136,25 @@ def decode(topic: str, value: bytes | None, headers: Iterable[tuple[str, bytes]]
             raise InvalidMessage(f"nothing is known about messages of topic {topic}")
 
 
-def _operator_command(kind: str, body: dict[str, Any]) -> Message:
-    if kind != CATALOG_APPLIED:
+def _operator_command(kind: str, body: dict[str, Any]) -> CatalogApplied | OperatorAct:
+    if kind == CATALOG_APPLIED:
+        return _catalog(body)
+    act = read_act(kind, body)
+    if act is None:
         raise InvalidMessage(f"ce_type {quoted(kind)} is not an operator's command that this version knows")
-    number, start, document = body.get("number"), body.get("in_force_from"), body.get("document")
+    return act
+
+
+def _catalog(body: dict[str, Any]) -> CatalogApplied:
+    number, document = body.get("number"), body.get("document")
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise InvalidMessage(f"a catalog revision's number must be a whole number from 1 on, not {quoted(number)}")
+    what = f"catalog revision {number}"
     if not isinstance(document, dict):
-        raise InvalidMessage(f"catalog revision {number} has no document")
-    try:
-        in_force_from = None if start is None else _moment(start)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidMessage(f"catalog revision {number}: in_force_from {quoted(start)} is not a time") from error
+        raise InvalidMessage(f"{what} has no document")
     return CatalogApplied(
         number=number,
-        in_force_from=in_force_from,
+        in_force_from=None if body.get("in_force_from") is None else written_moment(body, "in_force_from", what),
         applied_by=str(body.get("applied_by") or "unknown"),
         document=document,
     )
@@ -165,15 +170,3 @@ def _header(attributes: Mapping[str, bytes], name: str) -> str:
     if not value:
         raise InvalidMessage(f"the header {name} is empty")
     return value
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _moment(text: str) -> datetime:
-    """A time with its zone: without one it would mean another moment on another machine."""
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
-        raise ValueError("no time zone")
-    return found.astimezone(UTC)

@@ -96,12 +96,12 @@ def read_head(event: Json) -> EventHead:
 def read_invoice(event: Json) -> Invoice | None:
     """
     The invoice that an event is about, or None if it is about something else, or about a draft or a preview: drafts
-    may still change in everything, and previews (`invoice.upcoming`) are no invoices.
+    may still change in everything, or be `deleted`, and previews (`invoice.upcoming`) are no invoices.
 
     Raises `InvalidMessage`, naming the invoice and the field, for one that can't be read.
     """
     body = object_of(event)
-    if body.get("object") != "invoice" or body.get("deleted") is True:
+    if body.get("object") != "invoice" or body.get("deleted") is True or body.get("status") == "deleted":
         return None
     what = f"invoice {id_of(body.get('id')) or '(no id)'}"
     status = _status(body, what)

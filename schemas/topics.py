@@ -18,7 +18,7 @@ KEEP_FOR_EVER = -1
 CONSUMER_GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "grants": (EVENTS, OPERATOR_COMMANDS),
-        "revocations": (EVENTS,),
+        "revocations": (EVENTS, OPERATOR_COMMANDS),
         "invoices": (EVENTS,),
     }
 )

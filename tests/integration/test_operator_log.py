@@ -14,10 +14,10 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
 
 from consumers.log import Source
-from entitlements.domain.facts import canonical_json
+from entitlements.domain.identity import canonical_json
 from ops.operator_log import make_topics, publish, publish_catalog, published_revisions
 from ops.stack import running
-from schemas.codec import CatalogApplied
+from schemas.codec import CatalogApplied, encode_catalog
 from schemas.topics import CHANGES, EVENTS, KEEP_FOR_EVER, OPERATOR_COMMANDS, topics
 from tests.pure_core import catalog, plan
 
@@ -94,7 +94,7 @@ def test_the_loser_of_a_race_can_be_applied_again(source: Source) -> None:
     documents = [catalog({name: plan(prices=[f"price_{name}"])}) for name in ("one", "two")]
     for document in documents:
         revision = CatalogApplied(number=number, in_force_from=NOW, applied_by="ann", document=document)
-        publish(source, revision, at=NOW)
+        publish(source, encode_catalog(revision, at=NOW), "a catalog")
     counts = published_revisions(source)[-1].document
     (lost,) = (document for document in documents if canonical_json(document) != counts)
 

@@ -217,6 +217,7 @@ def test_progress_lists_what_each_group_reads(fresh_database: str) -> None:
     rows = [
         ("grants", "billing.events.v1", 0, 7),
         ("grants", "billing.operator-commands.v1", 0, 1),
+        ("revocations", "billing.operator-commands.v1", 0, 1),
         ("invoices", "billing.events.v1", 3, 1235),
         ("invoices", "billing.operator-commands.v1", 0, 1),
         ("somebody", "billing.events.v1", 0, 9),
@@ -234,7 +235,8 @@ def test_progress_lists_what_each_group_reads(fresh_database: str) -> None:
         assert api.ask("GET", "/v1/progress", token="of-acme").body == {
             "groups": {
                 "grants": {"billing.events.v1-0": 7, "billing.operator-commands.v1-0": 1},
-                "revocations": {},
+                "revocations": {"billing.operator-commands.v1-0": 1},
                 "invoices": {"billing.events.v1-3": 1235},
-            }
+            },
+            "incomplete": {"invoices": 0},
         }

@@ -94,8 +94,14 @@ def test_the_example_catalog_has_no_mistakes() -> None:
         ("query", "ENTITLE_QUERY_TOKENS"),
         ("migrate", "ENTITLE_DATABASE_URL"),
         ("progress", "ENTITLE_DATABASE_URL"),
+        ("complete", "ENTITLE_CATALOG"),
+        ("catalog diff ops/catalog.example.yaml", "ENTITLE_DATABASE_URL"),
         ("orgs", "ENTITLE_DATABASE_URL"),
         ("orgs set initech cus_1", "ENTITLE_DATABASE_URL"),
+        ("grant --customer cus_1 --plan enterprise --reason trial", "ENTITLE_KAFKA"),
+        ("revoke grant_1 --reason over", "ENTITLE_KAFKA"),
+        ("block --customer cus_1 --reason abuse", "ENTITLE_KAFKA"),
+        ("unblock --customer cus_1 --reason resolved", "ENTITLE_KAFKA"),
     ],
 )
 def test_a_missing_setting_is_one_line_and_exit_code_2(command: str, setting: str) -> None:
@@ -130,4 +136,5 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         timeout=60,
+        cwd=ROOT,
     )

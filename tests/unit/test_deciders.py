@@ -19,10 +19,20 @@ import pytest
 
 from consumers import grants, invoices, revocations
 from entitlements.domain.access import Scope, decide, standing
-from entitlements.domain.facts import CatalogRevision, Customer, Grant, InvoiceSnapshot, Revocation, RevocationKind
+from entitlements.domain.acts import Block, ManualGrant, ManualRevocation, Unblock
+from entitlements.domain.facts import (
+    CatalogRevision,
+    Customer,
+    Fact,
+    Grant,
+    InvoiceSnapshot,
+    Revocation,
+    RevocationKind,
+)
 from entitlements.domain.invoice import moments_shown
 from schemas.codec import CatalogApplied, StripeMessage
 from schemas.fields import InvalidMessage
+from schemas.operator_acts import AccessGranted, AccessRevoked, CustomerBlocked, CustomerUnblocked, OperatorAct
 from schemas.stripe_event import InvoiceStatus, read_invoice
 from tests.pure_core import DECIDERS, INTEGRATION, Memory, catalog, facts_of, of_kind, plan, revisions
 from tests.stripe_builders import Bill, Json, Line, Shape, event, events, on, paid, snapshot
@@ -250,6 +260,58 @@ def test_any_event_may_name_a_customer(about: Json, customers: list[str]) -> Non
 def test_the_operators_catalog_is_the_grants_consumers_alone() -> None:
     """Revocations and invoices state nothing of it."""
     assert (revocations.decide(applied(catalog())), invoices.decide(applied(catalog()))) == ((), ())
+
+
+# Operators' acts
+
+
+ACTED: dict[str, Any] = {
+    "integration": "main",
+    "customer": "cus_1",
+    "at": on("01-02"),
+    "by": "ann",
+    "reason": "a trial",
+}
+
+
+@pytest.mark.parametrize(
+    ("act", "granted", "taken_back"),
+    [
+        (
+            AccessGranted(id="grant_1", plan="gold", apis=(), start=on("01-01"), end=on("02-01"), **ACTED),
+            ManualGrant(id="grant_1", plan="gold", apis=(), start=on("01-01"), end=on("02-01"), **ACTED),
+            None,
+        ),
+        (
+            AccessGranted(id="grant_2", plan=None, apis=("b", "a", "b"), start=on("01-01"), end=None, **ACTED),
+            ManualGrant(id="grant_2", plan=None, apis=("a", "b"), start=on("01-01"), end=None, **ACTED),
+            None,
+        ),
+        (
+            AccessRevoked(id="revocation_1", grant="grant_1", since=on("01-03"), **ACTED),
+            None,
+            ManualRevocation(id="revocation_1", grant="grant_1", since=on("01-03"), **ACTED),
+        ),
+        (
+            CustomerBlocked(id="block_1", start=on("01-01"), end=None, **ACTED),
+            None,
+            Block(id="block_1", start=on("01-01"), end=None, **ACTED),
+        ),
+        (
+            CustomerUnblocked(id="unblock_1", since=on("01-03"), **ACTED),
+            None,
+            Unblock(id="unblock_1", since=on("01-03"), **ACTED),
+        ),
+    ],
+    ids=["granted", "granted apis", "revoked", "blocked", "unblocked"],
+)
+def test_an_operators_act_is_one_fact_of_one_group(
+    act: OperatorAct, granted: Fact | None, taken_back: Fact | None
+) -> None:
+    """What opens is of `grants`, what takes back of `revocations`; the order of a grant's APIs says nothing."""
+    said = [[*decider(act)] for decider in DECIDERS]
+
+    assert said == [[each] if each else [] for each in (granted, taken_back, None)]
 
 
 # Facts

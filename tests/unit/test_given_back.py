@@ -207,4 +207,4 @@ def test_a_refund_and_a_dispute_of_two_integrations_never_meet() -> None:
         record({}, events(paid())), [charge(refunded=2500, at="01-06"), dispute("lost", at="01-07")], integration="b"
     )
 
-    assert facts_of(memory).payment_links == facts_of(memory).disputes == ()
+    assert (facts_of(memory).payment_links, facts_of(memory).disputes) == ((), ())

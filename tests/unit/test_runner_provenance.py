@@ -14,6 +14,7 @@ from consumers.failures import storable
 from consumers.record import Record
 from entitlements.ledger import Outcome, Position
 from schemas.codec import CatalogApplied, InvalidMessage, StripeMessage
+from schemas.operator_acts import CustomerBlocked
 
 
 def record(**changes: Any) -> Record:
@@ -82,6 +83,26 @@ def test_a_catalog_revision_is_found_by_its_number() -> None:
 
     assert row(revision)["event_id"] == "catalog-7"
     assert row(revision)["integration"] is None
+
+
+def test_an_operators_act_is_found_by_its_id_and_its_customer() -> None:
+    """Beside them stand its integration, its type, and when it was said; it is about no object of Stripe's."""
+    at = datetime(2026, 6, 1, tzinfo=UTC)
+    act = CustomerBlocked(
+        id="block_1", integration="main", customer="cus_1", start=at, end=None, at=at, by="ann", reason="abuse"
+    )
+
+    assert (
+        row(act).items()
+        >= {
+            "integration": "main",
+            "event_id": "block_1",
+            "event_type": "entitle.customer.blocked.v1",
+            "event_created": at,
+            "object_id": None,
+            "customer": "cus_1",
+        }.items()
+    )
 
 
 anything = st.recursive(

@@ -17,6 +17,7 @@ from ingest.delivery import is_published
 from ingest.redaction import redacted
 from schemas.codec import CATALOG_APPLIED, CatalogApplied, Message, StripeMessage, decode
 from schemas.fields import InvalidMessage
+from schemas.operator_acts import ACT_TYPES
 from schemas.stripe_event import InvoiceStatus, read_head, read_invoice
 from schemas.topics import EVENTS, OPERATOR_COMMANDS
 from tests.contracts import Contract, contracts, faults
@@ -27,12 +28,14 @@ KNOWN = {(contract.message, contract.version): contract for contract in contract
 STRIPE_EVENT = KNOWN["stripe-event", 1]
 CATALOG = KNOWN["catalog-applied", 1]
 
-NAMES: dict[type, str] = {StripeMessage: "stripe-event", CatalogApplied: "catalog-applied"}
-HEADERS = {
-    "stripe-event": [("ce_integration", b"main")],
-    "catalog-applied": [("ce_type", CATALOG_APPLIED.encode())],
+TYPES: dict[type, str] = {CatalogApplied: CATALOG_APPLIED, **ACT_TYPES}
+NAMES = {StripeMessage: "stripe-event"} | {
+    kind: ce_type.removeprefix("entitle.").removesuffix(".v1").replace(".", "-") for kind, ce_type in TYPES.items()
 }
-TOPICS = {"stripe-event": EVENTS, "catalog-applied": OPERATOR_COMMANDS}
+HEADERS = {"stripe-event": [("ce_integration", b"main")]} | {
+    NAMES[kind]: [("ce_type", ce_type.encode())] for kind, ce_type in TYPES.items()
+}
+TOPICS = {"stripe-event": EVENTS} | {NAMES[kind]: OPERATOR_COMMANDS for kind in TYPES}
 
 EXAMPLES = [
     pytest.param(contract, example, id=f"{contract.name}/{name}")
@@ -86,7 +89,9 @@ def test_every_message_has_a_contract() -> None:
 def test_an_example_is_read(contract: Contract, example: Any) -> None:
     """Every example is what the codec and the readers take, on the topic that its schema names."""
     assert contract.schema["x-topic"] == TOPICS[contract.message]
-    assert contract.schema["x-headers"].keys() == dict(HEADERS[contract.message]).keys()
+    headers = {name: value.decode() for name, value in HEADERS[contract.message]}
+    assert contract.schema["x-headers"].keys() == headers.keys()
+    assert contract is STRIPE_EVENT or contract.schema["x-headers"] == headers
     assert NAMES[type(read(contract, example))] == contract.message
 
 
@@ -140,7 +145,7 @@ ANYTHING = st.sampled_from(
 )
 
 
-@pytest.mark.parametrize("contract", [STRIPE_EVENT, CATALOG], ids=lambda contract: contract.name)
+@pytest.mark.parametrize("contract", KNOWN.values(), ids=lambda contract: contract.name)
 @settings(deadline=None, max_examples=100)
 @given(data=st.data())
 def test_a_schema_asks_for_what_the_readers_need(contract: Contract, data: st.DataObject) -> None:
