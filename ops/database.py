@@ -7,7 +7,10 @@ from importlib.resources import files
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
+
+from entitlements.api.snapshots import NOT_MIGRATED
 
 FACTS, SETTINGS = "versions", "settings"
 """The two shapes a schema may have, by the folder of `entitlements/migrations` that has the steps to it."""
@@ -58,6 +61,12 @@ def engine(
             "tcp_user_timeout": 15_000,
         },
     )
+
+
+def complaint(error: DBAPIError) -> str:
+    """What the database said, in one line, and what to do where its tables are not those of this version."""
+    hint = "; run `entitle migrate`" if getattr(error.orig, "pgcode", None) in NOT_MIGRATED else ""
+    return f"the database said: {str(error.orig).strip().splitlines()[0]}{hint}"
 
 
 def migrate(on: Engine, schema: str, steps: str = FACTS) -> None:

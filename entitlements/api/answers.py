@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from entitlements.domain.access import Decision
-from entitlements.domain.invoice import BilledLine
+from entitlements.domain.decision import Decision
+from entitlements.domain.lines import BilledLine
 from entitlements.domain.period import Period
 from entitlements.domain.quotas import QuotaAllowed
 from entitlements.domain.shown import InvoiceShown
@@ -40,7 +40,7 @@ def context(decision: Decision) -> dict[str, Any]:
         "invoice": decision.invoice,
         "cycle": None if decision.cycle is None else cycle(decision.cycle),
         "until": None if decision.until is None else rfc3339(decision.until),
-        "quotas": [_quota(quota) for quota in decision.quotas] or None,
+        "quotas": [quota(each) for each in decision.quotas] or None,
         "pay_at": decision.pay_at,
         "max_age": decision.max_age // timedelta(seconds=1),
     }
@@ -72,6 +72,8 @@ def invoice(shown: InvoiceShown) -> dict[str, Any]:
         "pay_at": shown.pay_at,
         "lines_complete": shown.lines_complete,
         "contradictory": shown.is_contradictory,
+        "given_back": shown.given_back,
+        "disputed": shown.is_disputed,
     }
     return {name: value for name, value in stated.items() if value is not None}
 
@@ -86,11 +88,12 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _quota(quota: QuotaAllowed) -> dict[str, Any]:
+def quota(allowed: QuotaAllowed) -> dict[str, Any]:
+    """A quota as it holds for the customer."""
     return {
-        "name": quota.name,
-        "limit": quota.limit,
-        "enforcement": quota.enforcement.value,
-        "unit": quota.unit,
-        "per": str(quota.per),
+        "name": allowed.name,
+        "limit": allowed.limit,
+        "enforcement": allowed.enforcement.value,
+        "unit": allowed.unit,
+        "per": str(allowed.per),
     }
