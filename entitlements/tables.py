@@ -22,6 +22,7 @@ from sqlalchemy import (
     Numeric,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.sql.schema import SchemaItem
 
@@ -149,6 +150,7 @@ invoices = Table(
     whole_digest(),
     CheckConstraint("status in ('open', 'uncollectible', 'paid', 'void')", name="not_a_draft"),
     Index(None, "integration", "customer"),
+    Index("invoices_lacking_lines", "integration", "invoice", postgresql_where=text("NOT lines_complete")),
     comment="What a person is shown of an invoice; decides nothing",
 )
 

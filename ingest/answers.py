@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
-from ingest.delivery import Ignore, Publish
+from ingest.delivery import Ignore, Publish, Short
 from ingest.publisher import Published
+from ingest.thin import Thin
 
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 16 * 1024 * 1024
@@ -31,7 +32,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
 App = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
-
+Decision = Publish | Short | Thin | Ignore
+"""What a delivery was found to be."""
 
 JSON = b"application/json"
 PROBLEM_JSON = b"application/problem+json"
@@ -62,22 +64,20 @@ class Answer:
     facts: Mapping[str, Any] = field(default_factory=dict)
     headers: tuple[Header, ...] = ()
     body_was_read: bool = True
-    decision: Publish | Ignore | None = None
+    decision: Decision | None = None
 
 
 def published(decision: Publish, at: Published) -> Answer:
-    """The broker has it, and where."""
+    """The broker has it, and where; and what it lacks, if anything."""
+    place: dict[str, Any] = {"topic": at.topic, "partition": at.partition, "offset": at.offset}
+    if decision.incomplete:
+        place["incomplete"] = decision.incomplete
     return Answer(
         status=200,
-        body={
-            "status": "published",
-            "event": decision.event_id,
-            "topic": at.topic,
-            "partition": at.partition,
-            "offset": at.offset,
-        },
+        body={"status": "published", "event": decision.event_id, **place},
         outcome=Outcome.PUBLISHED,
-        facts={"topic": at.topic, "partition": at.partition, "offset": at.offset},
+        cause="incomplete" if decision.incomplete else "",
+        facts=place,
         decision=decision,
     )
 
@@ -99,7 +99,7 @@ def problem(
     detail: str,
     *headers: Header,
     body_was_read: bool = True,
-    decision: Publish | Ignore | None = None,
+    decision: Decision | None = None,
 ) -> Answer:
     """An answer of RFC 9457; *detail* is for people and is logged: no payload, no secret."""
     return Answer(

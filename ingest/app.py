@@ -6,7 +6,6 @@ Plain ASGI: three routes need no framework, and this is the hot path.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import re
@@ -18,7 +17,7 @@ from ingest.answers import (
     PROMETHEUS_TEXT,
     Answer,
     App,
-    Header,
+    Decision,
     Outcome,
     Receive,
     Scope,
@@ -29,28 +28,28 @@ from ingest.answers import (
     respond,
     retry_after,
 )
-from ingest.delivery import Ignore, Integration, NotAnEvent, Publish, ThinEventNotFetched, decide
+from ingest.completing import Completing
+from ingest.delivery import Ignore, Integration, NotAnEvent, Publish, Short, decide
+from ingest.fetching import Fetching, ThinEventNotFetched
 from ingest.metrics import Metrics
 from ingest.publisher import Overloaded, Published, PublishFailed
+from ingest.receiving import Receiving, Refused, check_form
 from ingest.signature import SignatureRejected, verify
+from ingest.stripe_api import Api, StripeApi
+from ingest.thin import Thin
 from schemas.codec import Headers
 
 log = logging.getLogger(__name__)
 
 WEBHOOKS = "/webhooks/stripe/"
-MAX_BODY_BYTES = 1024 * 1024
-TOO_LARGE = f"The body is larger than {MAX_BODY_BYTES} bytes, the most that is taken."
-BODY_SECONDS = 10.0
-"""Longest wait for a body to arrive whole."""
-
 MAX_IN_PROGRESS = 1_000
-"""Deliveries being received or waiting for Kafka."""
-
-MAX_RECEIVING_BYTES = 64 * 1024 * 1024
-"""Held of all bodies that are not whole yet: anybody can send them, for a signature is over a whole body."""
+"""Deliveries being received, or waiting for Stripe's API or for Kafka."""
 
 SHUTDOWN_SECONDS = 20
-"""For what has begun when the process is told to stop: more than a slow body and a slow confirmation take together."""
+"""For what has begun when told to stop: more than a slow body, Stripe's API and a slow confirmation take together."""
+
+SOON_SECONDS, ONCE_MENDED_SECONDS = 60, 3600
+"""After how long a thin event may come again: once Stripe's API is back, or once an operator has seen to the key."""
 
 TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 """Version 00 of W3C Trace Context; of any other version a new trace is begun, as its section 4.3 allows."""
@@ -66,29 +65,27 @@ class Publisher(Protocol):
 
 
 def ingest_app(
-    integrations: Mapping[str, Integration], publisher: Publisher, clock: Callable[[], float], metrics: Metrics
+    integrations: Mapping[str, Integration],
+    publisher: Publisher,
+    clock: Callable[[], float],
+    metrics: Metrics,
+    api: Api | None = None,
 ) -> App:
     """
     The ASGI application that takes the deliveries of *integrations*, by name, and gives them to *publisher*.
 
     *clock* is read for durations alone, in seconds from any beginning, and must not go back. The publisher is started
-    and closed with the application's lifespan. *metrics* are this application's alone.
+    and closed with the application's lifespan. *metrics* are this application's alone. *api* is asked for what events
+    leave out; without one, no integration has a key.
     """
-    return _Ingest(integrations, publisher, clock, metrics)
-
-
-class _Refused(Exception):
-    """A request that is refused for its form, by its headers or while its body is being read."""
-
-    def __init__(self, status: HTTPStatus, detail: str, *headers: Header, body_was_read: bool = False) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.headers = headers
-        self.body_was_read = body_was_read
+    return _Ingest(integrations, publisher, clock, metrics, api or StripeApi({}, {}))
 
 
 class _Ingest:
-    __slots__ = ("_clock", "_in_progress", "_integrations", "_metrics", "_publisher", "_receiving_bytes")
+    __slots__ = (
+        *("_clock", "_completing", "_fetching", "_in_progress", "_integrations", "_metrics", "_publisher"),
+        "_receiving",
+    )
 
     def __init__(
         self,
@@ -96,14 +93,21 @@ class _Ingest:
         publisher: Publisher,
         clock: Callable[[], float],
         metrics: Metrics,
+        api: Api,
     ) -> None:
         self._integrations = integrations
         self._publisher = publisher
         self._clock = clock
         self._metrics = metrics
         self._in_progress = 0
-        self._receiving_bytes = 0
-        metrics.watch(is_ready=publisher.ready, in_flight=lambda: self._in_progress)
+        self._receiving = Receiving()
+        self._fetching = Fetching(api, metrics.fetch)
+        self._completing = Completing(self._fetching, self._publish)
+        metrics.watch(
+            is_ready=publisher.ready,
+            in_flight=lambda: self._in_progress,
+            incomplete=lambda: len(self._completing),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -119,9 +123,13 @@ class _Ingest:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         await self._publisher.start()
+        self._completing.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._publisher.close()
+        try:
+            await self._completing.close()
+        finally:
+            await self._publisher.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     def _health(self, method: str, path: str) -> Answer:
@@ -160,13 +168,15 @@ class _Ingest:
 
     async def _take(self, scope: Scope, receive: Receive, name: str) -> Answer:
         """The contract's table, in its order."""
-        decision = None
+        decision: Decision | None = None
         try:
             decision = await self._decision(scope, receive, name)
+            if isinstance(decision, Short | Thin):
+                decision = await self._fetching.record(decision, self._integrations[name])
             if isinstance(decision, Ignore):
                 return ignored(decision)
-            return published(decision, await self._publish(decision))
-        except _Refused as refusal:
+            answer = published(decision, await self._publish(decision))
+        except Refused as refusal:
             return problem(refusal.status, str(refusal), *refusal.headers, body_was_read=refusal.body_was_read)
         except SignatureRejected as error:
             advice = "Compare the endpoint's signing secret in Stripe with the integration's, and this machine's clock."
@@ -174,10 +184,14 @@ class _Ingest:
         except NotAnEvent as error:
             return problem(HTTPStatus.BAD_REQUEST, f"{error}.")
         except ThinEventNotFetched as error:
-            return problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}.", retry_after(3600))
+            when = retry_after(ONCE_MENDED_SECONDS if error.needs_an_operator else SOON_SECONDS)
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}.", when, decision=decision)
         except (Overloaded, PublishFailed) as error:
             detail = f"{error}. Deliver it again."
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after(1), decision=decision)
+        if decision.incomplete:
+            self._completing.keep(decision, name)
+        return answer
 
     async def _publish(self, event: Publish) -> Published:
         began = self._clock()
@@ -186,54 +200,18 @@ class _Ingest:
         finally:
             self._metrics.publish_took(self._clock() - began)
 
-    async def _decision(self, scope: Scope, receive: Receive, name: str) -> Publish | Ignore:
+    async def _decision(self, scope: Scope, receive: Receive, name: str) -> Decision:
         """What to do with a delivery, by all that it says; its body is held no longer than this takes."""
         if (integration := self._integrations.get(name)) is None:
             advice = "Compare the endpoint's URL in Stripe with the catalog's integrations."
-            raise _Refused(HTTPStatus.NOT_FOUND, f"There is no integration {name[:100]!a}. {advice}")
+            raise Refused(HTTPStatus.NOT_FOUND, f"There is no integration {name[:100]!a}. {advice}")
         headers = dict(scope["headers"])
-        _check_form(scope["method"], headers)
+        check_form(scope["method"], headers)
         if self._in_progress > MAX_IN_PROGRESS:
-            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Too many deliveries are in progress.", retry_after(1))
-        body = await self._whole_body(receive)
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Too many deliveries are in progress.", retry_after(1))
+        body = await self._receiving.whole_body(receive)
         verify(body, headers.get(b"stripe-signature"), integration.signing_secrets)
         return decide(body, integration, _traceparent(headers.get(b"traceparent")))
-
-    async def _whole_body(self, receive: Receive) -> bytes:
-        body = bytearray()  # not a list of chunks, which is many times its bytes where they come one by one
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":  # nobody is left to read this
-                        detail = "The client went away before the body was whole."
-                        raise _Refused(HTTPStatus.BAD_REQUEST, detail, body_was_read=True)
-                    body += message["body"]
-                    self._receiving_bytes += len(message["body"])
-                    is_whole = not message["more_body"]
-                    if len(body) > MAX_BODY_BYTES:
-                        raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE, body_was_read=is_whole)
-                    if is_whole:
-                        return bytes(body)
-                    if self._receiving_bytes > MAX_RECEIVING_BYTES:
-                        detail = "Too much is being received."
-                        raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after(1))
-        except TimeoutError:
-            detail = f"The body was not whole within {BODY_SECONDS:.0f} seconds."
-            raise _Refused(HTTPStatus.REQUEST_TIMEOUT, detail) from None
-        finally:
-            self._receiving_bytes -= len(body)
-
-
-def _check_form(method: str, headers: Mapping[bytes, bytes]) -> None:
-    """Refuse what can be refused without reading the body."""
-    if method != "POST":
-        raise _Refused(HTTPStatus.METHOD_NOT_ALLOWED, "Webhooks are delivered with POST.", (b"allow", b"POST"))
-    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if media_type != b"application/json":
-        raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The Content-Type of a webhook is application/json.")
-    if int(headers.get(b"content-length", 0)) > MAX_BODY_BYTES:
-        raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
 
 
 def _traceparent(given: bytes | None) -> str:

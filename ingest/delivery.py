@@ -1,15 +1,17 @@
-"""What is to be done with a delivery that is Stripe's: publish, ignore, or refuse it, and why. Pure."""
+"""What is to be done with a delivery that is Stripe's: publish, complete, ignore, or refuse it, and why. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
 import msgspec
 
+from ingest.questions import Question, lines_left_out
 from ingest.redaction import redacted
+from ingest.thin import THIN, Thin, account_of, faults_of_thin, read_thin, snapshot_type
 from schemas.codec import Headers, encode_stripe
 from schemas.fields import InvalidMessage, mapping, moment
 from schemas.topics import EVENTS
@@ -26,20 +28,15 @@ PUBLISHED_TYPES = frozenset({"charge.refund.updated", "charge.refunded", "charge
 UNPUBLISHED_TYPES = frozenset({"invoice.upcoming"})
 """Of a published family, but about an invoice that isn't stored. The three are the list of the contract's section 4."""
 
-THIN = "v2.core.event"
-"""`object` of a thin event: it names what changed and doesn't carry it."""
+INCOMPLETE = "ce_incomplete"
+"""The header that names what Stripe has of an event's object and the record lacks."""
+
+LINES = "lines"
+"""All that a record may lack: the lines of its object after the first ten."""
 
 
 class NotAnEvent(Exception):
     """A signed body that isn't a Stripe event; the text says what is missing and never what the body says instead."""
-
-
-class ThinEventNotFetched(Exception):
-    """
-    A thin event whose object would be needed, and which can't be fetched from Stripe: that isn't built yet.
-
-    Give the event destination in Stripe the payload style "snapshot", with the same event types without `v1.`.
-    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +45,7 @@ class Integration:
 
     name: str
     mode: Literal["test", "live"]
-    signing_secrets: tuple[str, ...]
+    signing_secrets: tuple[str, ...] = field(repr=False)
     accounts: frozenset[str] = frozenset()
 
 
@@ -71,7 +68,7 @@ class Ignore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publish:
-    """Acknowledge the event once this record is on its topic."""
+    """Acknowledge the event once this record is on its topic; *incomplete* is what it lacks, as its header says."""
 
     event_id: str
     event_type: str
@@ -79,13 +76,33 @@ class Publish:
     key: bytes
     value: bytes
     headers: Headers
+    incomplete: str = ""
 
 
-def decide(body: bytes, integration: Integration, traceparent: str) -> Publish | Ignore:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Short:
+    """Publish *event* once the rest of its object's lines has been fetched, by *question*, or can't be."""
+
+    event: Mapping[str, Any]
+    question: Question
+    traceparent: str
+
+    @property
+    def event_id(self) -> str:
+        name: str = self.event["id"]
+        return name
+
+    @property
+    def event_type(self) -> str:
+        name: str = self.event["type"]
+        return name
+
+
+def decide(body: bytes, integration: Integration, traceparent: str) -> Publish | Short | Thin | Ignore:
     """
     What to do with *body*, which *integration*'s signature has been found on.
 
-    Raises `NotAnEvent` for what no retry will mend, `ThinEventNotFetched` for what a later version may take.
+    Raises `NotAnEvent` for what no retry will mend.
     """
     try:
         event = msgspec.json.decode(body)
@@ -94,22 +111,35 @@ def decide(body: bytes, integration: Integration, traceparent: str) -> Publish |
         thin = event.get("object") == THIN
         if faults := _faults(event, thin=thin):
             raise NotAnEvent(f"the body is not a Stripe event: {'; '.join(faults)}")
-        event_id, event_type = event["id"], event["type"]
-        if reason := _reason_to_ignore(event, event_type.removeprefix("v1.") if thin else event_type, integration):
-            return Ignore(event_id=event_id, event_type=event_type, reason=reason)
+        if reason := _reason_to_ignore(event, integration, thin=thin):
+            return Ignore(event_id=event["id"], event_type=event["type"], reason=reason)
         if thin:
-            raise ThinEventNotFetched(
-                f"{event_type} is a thin event, and fetching what it is about from Stripe is not built yet; "
-                'choose the payload style "snapshot" for this event destination in Stripe'
-            )
-        key, value, headers = encode_stripe(
-            integration=integration.name, event=redacted(event), traceparent=traceparent
-        )
+            if faults := faults_of_thin(event):
+                raise NotAnEvent(f"the body is not a thin event: {'; '.join(faults)}")
+            return read_thin(event, traceparent)
+        if question := lines_left_out(event):
+            return Short(event=event, question=question, traceparent=traceparent)
+        return record_of(event, integration.name, traceparent)
     except RecursionError:
         raise NotAnEvent("the body is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise NotAnEvent("the body is not JSON") from None
-    return Publish(event_id=event_id, event_type=event_type, topic=EVENTS, key=key, value=value, headers=headers)
+
+
+def record_of(event: Mapping[str, Any], integration: str, traceparent: str | None, *, incomplete: str = "") -> Publish:
+    """The record of an event of *integration*, redacted; raises `RecursionError` where it is nested too deeply."""
+    key, value, headers = encode_stripe(integration=integration, event=redacted(event), traceparent=traceparent)
+    if incomplete:
+        headers.append((INCOMPLETE, incomplete.encode()))
+    return Publish(
+        event_id=event["id"],
+        event_type=event["type"],
+        topic=EVENTS,
+        key=key,
+        value=value,
+        headers=headers,
+        incomplete=incomplete,
+    )
 
 
 def is_published(event_type: str) -> bool:
@@ -119,12 +149,12 @@ def is_published(event_type: str) -> bool:
     )
 
 
-def _reason_to_ignore(event: Mapping[str, Any], snapshot_type: str, integration: Integration) -> IgnoredFor | None:
-    if not is_published(snapshot_type):
+def _reason_to_ignore(event: Mapping[str, Any], integration: Integration, *, thin: bool) -> IgnoredFor | None:
+    if not is_published(snapshot_type(event) if thin else event["type"]):
         return IgnoredFor.TYPE
     if event["livemode"] != (integration.mode == "live"):
         return IgnoredFor.MODE
-    account = event.get("account")  # Connect only; without it the event is the integration's own
+    account = account_of(event) if thin else event.get("account")  # Connect only; without it it is the integration's
     if account is not None and account not in integration.accounts:
         return IgnoredFor.ACCOUNT
     return None

@@ -10,10 +10,11 @@ import click
 from sqlalchemy import Engine
 
 from entitlements.api import answers, authzen
-from entitlements.api.operations import next_offsets
+from entitlements.api.operations import progress_in
 from entitlements.api.snapshots import CannotDecide, CatalogMemory, Snapshot
 from entitlements.api.subjects import Subject, SubjectType
 from entitlements.api.tokens import Token, UnclearScope
+from entitlements.incomplete import MOST_COUNTED
 from ops import settings
 from ops.catalog_commands import Moment
 from ops.database import engine
@@ -56,19 +57,22 @@ def check(customer: str, api: str, marketplace: str | None, at: datetime | None,
 @click.option("--json", "as_json", is_flag=True, help="As GET /v1/progress gives it.")
 def progress(as_json: bool) -> None:
     """
-    Say how far each consumer group is: the next offset of every partition it reads.
+    Say how far each consumer group is: the next offset of every partition it reads; and what is incomplete.
 
     Example: entitle progress --json
     """
     with database().connect() as connection:
-        groups = next_offsets(connection)
+        found = progress_in(connection)
     if as_json:
-        click.echo(json.dumps({"groups": groups}))
+        click.echo(json.dumps(found))
         return
-    for name, places in groups.items():
+    for name, places in found["groups"].items():
         click.echo(name if places else f"{name}: has not begun")
         for place, offset in sorted(places.items()):
             click.echo(f"  {place:40} {offset:>12,}")
+    if count := found["incomplete"]["invoices"]:
+        many = " or more" if count == MOST_COUNTED else ""
+        click.echo(f"{count:,}{many} invoices lack lines that Stripe has: run `entitle complete`")
 
 
 def database() -> Engine:

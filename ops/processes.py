@@ -25,10 +25,12 @@ from entitlements import store
 from entitlements.api.app import query_app
 from entitlements.api.metrics import Metrics as QueryMetrics
 from entitlements.api.snapshots import ANSWER_SECONDS, DATABASE_THREADS
+from entitlements.domain.catalog import Catalog
 from entitlements.domain.facts import Fact
 from ingest.app import SHUTDOWN_SECONDS, ingest_app
 from ingest.metrics import Metrics as IngestMetrics
 from ingest.publisher import KafkaPublisher
+from ingest.stripe_api import StripeApi
 from ops import catalog_file, logs, settings
 from ops.database import engine
 from ops.health import Condition, answering
@@ -63,13 +65,25 @@ def ingest(environment: Environment) -> None:
     catalog = catalog_file.load(settings.catalog_path(environment)).catalog
     integrations = settings.integrations(environment, catalog)
     address, source = settings.ingest_address(environment), settings.kafka(environment)
+    api = stripe_api(environment, catalog)
     _log_to_stderr(environment)
     publisher = KafkaPublisher(source.bootstrap, EVENTS, security=source.security)
     metrics = IngestMetrics(process_registry(environment, "ingest"))
-    app = ingest_app(integrations, publisher, time.monotonic, metrics)
-    with contextlib.closing(settings.listening("ENTITLE_INGEST_ADDRESS", address)) as listener:
+    app = ingest_app(integrations, publisher, time.monotonic, metrics, api)
+    with (
+        contextlib.closing(api),
+        contextlib.closing(settings.listening("ENTITLE_INGEST_ADDRESS", address)) as listener,
+    ):
         log.info("webhooks of %s come in at %s", ", ".join(sorted(integrations)), address)
+        if keyless := sorted(name for name in integrations if not api.has_key(name)):
+            log.info("without a key for Stripe's API, so thin events are refused: %s", ", ".join(keyless))
         serve(server(app, shutdown_seconds=SHUTDOWN_SECONDS), listener)
+
+
+def stripe_api(environment: Environment, catalog: Catalog) -> StripeApi:
+    """Stripe's API, by the keys that the settings have and in the versions that the catalog names."""
+    versions = {name: each.api_version for name, each in catalog.integrations.items()}
+    return StripeApi(settings.stripe_keys(environment, catalog), versions, address=settings.stripe_address(environment))
 
 
 def consume(environment: Environment, name: str) -> None:

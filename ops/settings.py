@@ -36,6 +36,10 @@ EXAMPLE_CATALOG = Path(__file__).with_name("catalog.example.yaml")
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\s]+):(?P<port>\d{1,5})")
+_STRIPE_KEY = re.compile(r"(?:rk|sk)_(?:(?P<mode>test|live)_)?[\x21-\x7e]+")
+_STRIPE_ADDRESS = re.compile(
+    r"https://[A-Za-z0-9.-]+(?::\d{1,5})?|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?"
+)
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -259,6 +263,36 @@ def _integration(environment: Environment, named: CatalogIntegration) -> Integra
     if not secrets:
         raise BadSetting(f"{named.signing_secrets_env} holds no signing secret for the integration {named.name}")
     return Integration(name=named.name, mode=named.mode.value, signing_secrets=secrets, accounts=named.accounts)
+
+
+def stripe_keys(environment: Environment, catalog: Catalog) -> dict[str, str]:
+    """By integration, the restricted keys of Stripe's API that the catalog names and the environment has."""
+    found = {name: _stripe_key(environment, each) for name, each in catalog.integrations.items()}
+    return {name: key for name, key in found.items() if key is not None}
+
+
+def _stripe_key(environment: Environment, named: CatalogIntegration) -> str | None:
+    """Not to have one is no mistake: it only leaves events as Stripe sent them. No message quotes what is there."""
+    setting = named.api_key_env
+    key = None if setting is None else (environment.get(setting) or "").strip()
+    if not key:
+        return None
+    what = f"{setting}: the key of Stripe's API for the integration {named.name}"
+    shape = _STRIPE_KEY.fullmatch(key)
+    if shape is None:
+        raise BadSetting(f"{what} begins with rk_ (restricted, as is best) or sk_ and has no white space")
+    if shape["mode"] not in (None, named.mode.value):
+        raise BadSetting(f"{what} is for {shape['mode']} mode, and that integration is for {named.mode.value} mode")
+    return key
+
+
+def stripe_address(environment: Environment) -> str | None:
+    """`ENTITLE_STRIPE_API`: where Stripe's API is, if not at Stripe; with TLS, unless it is on this machine."""
+    text = environment.get("ENTITLE_STRIPE_API")
+    if text is not None and not _STRIPE_ADDRESS.fullmatch(text):
+        example = "https://host, or http://127.0.0.1:port"
+        raise BadSetting(f"ENTITLE_STRIPE_API is {text!r}: it takes {example}, and nothing behind it")
+    return text
 
 
 def _tokens(name: str, text: str) -> tuple[Token, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -12,10 +13,11 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from ingest.answers import App, Scope
-from ingest.app import MAX_BODY_BYTES, ingest_app
+from ingest.app import ingest_app
 from ingest.delivery import Integration
 from ingest.metrics import Metrics
 from ingest.publisher import Published
+from ingest.receiving import MAX_BODY_BYTES
 from schemas.codec import Headers
 from tests.webhooks import SECRET, body_of, event, signature
 
@@ -81,6 +83,28 @@ def deliver_together(to: App, *bodies: Sequence[bytes]) -> list[Told]:
         return await asyncio.gather(*(_ask(to, _scope("POST", PATH, _signed(chunks)), chunks) for chunks in bodies))
 
     return asyncio.run(all_of_them())
+
+
+@asynccontextmanager
+async def living(to: App) -> AsyncIterator[Callable[[bytes], Coroutine[Any, Any, Told]]]:
+    """Start the application, deliver bodies to it, and shut it down in the end."""
+    messages, began, ended = asyncio.Queue[Any](), asyncio.Event(), asyncio.Event()
+
+    async def send(message: Any) -> None:
+        (began if message["type"] == "lifespan.startup.complete" else ended).set()
+
+    async def deliver(body: bytes) -> Told:
+        return await _ask(to, _scope("POST", PATH, _signed([body])), [body])
+
+    life = asyncio.create_task(to({"type": "lifespan"}, messages.get, send))
+    messages.put_nowait({"type": "lifespan.startup"})
+    await began.wait()
+    try:
+        yield deliver
+    finally:
+        messages.put_nowait({"type": "lifespan.shutdown"})
+        await life
+        assert ended.is_set()
 
 
 def app(publisher: InMemory | None = None) -> App:

@@ -36,6 +36,22 @@ def event(kind: str = "invoice.paid", /, *, about: dict[str, Any] | None = None,
     return {name: value for name, value in members.items() if value is not ...}
 
 
+def thin(kind: str = "v1.invoice.paid", /, *, about: tuple[str, str] = ("invoice", "in_1"), **changes: Any) -> Any:
+    """A thin event about an object of a kind, an invoice by default; a change to `...` leaves the member out."""
+    members = {
+        "id": "evt_thin",
+        "object": "v2.core.event",
+        "created": "2026-01-01T00:00:00.900Z",
+        "livemode": False,
+        "type": kind,
+        "context": None,
+        "related_object": {"id": about[1], "type": about[0], "url": f"/v1/{about[0]}s/{about[1]}"},
+        "snapshot_event": "evt_1",
+        **changes,
+    }
+    return {name: value for name, value in members.items() if value is not ...}
+
+
 def body_of(value: object) -> bytes:
     return json.dumps(value).encode()
 

@@ -1,8 +1,9 @@
-"""What operators ask: is it alive, can it decide, and how far the consumers are. Edge: HTTP."""
+"""What operators ask: is it alive, can it decide, how far the consumers are, what is incomplete. Edge: HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from sqlalchemy import Connection
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from entitlements.api.requests import read_query
 from entitlements.api.responses import json_response
 from entitlements.api.snapshots import Snapshot, Snapshots
 from entitlements.api.tokens import Token
+from entitlements.incomplete import count_incomplete
 from entitlements.ledger import positions
 from schemas.topics import CONSUMER_GROUPS
 
@@ -32,9 +34,14 @@ def readyz(snapshots: Snapshots) -> Callable[[Request], Awaitable[Response]]:
 
 
 async def progress(request: Request, _token: Token, snapshots: Snapshots) -> Response:
-    """`GET /v1/progress`: the next offsets as Postgres has them; about no marketplace, so any token may ask."""
+    """`GET /v1/progress`: how far the consumers are; about no marketplace, so any token may ask."""
     read_query(request.scope["query_string"])
-    return json_response({"groups": await snapshots.ask(lambda snapshot: next_offsets(snapshot.connection))})
+    return json_response(await snapshots.ask(lambda snapshot: progress_in(snapshot.connection)))
+
+
+def progress_in(connection: Connection) -> dict[str, Any]:
+    """The next offsets as Postgres has them, and how many invoices lack lines that are to be fetched."""
+    return {"groups": next_offsets(connection), "incomplete": {"invoices": count_incomplete(connection)}}
 
 
 def next_offsets(connection: Connection) -> dict[str, dict[str, int]]:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from ingest.app import MAX_BODY_BYTES
 from ingest.delivery import Integration
+from ingest.receiving import MAX_BODY_BYTES
 from ops.stack import running
 from tests.ingesting import (
     PATIENCE_SECONDS,

@@ -13,22 +13,19 @@ from ingest.delivery import (
     Integration,
     NotAnEvent,
     Publish,
-    ThinEventNotFetched,
+    Short,
     decide,
     is_published,
+    record_of,
 )
+from ingest.thin import Thin
 from schemas.codec import StripeMessage, decode
 from schemas.topics import EVENTS
-from tests.webhooks import INVOICE, SECRET, body_of, event
+from tests.webhooks import INVOICE, SECRET, body_of, event, thin
 
 TEST = Integration(name="main", mode="test", signing_secrets=(SECRET,), accounts=frozenset({"acct_listed"}))
 LIVE = Integration(name="main", mode="live", signing_secrets=(SECRET,))
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-def thin(kind: str = "v1.invoice.paid", **changes: Any) -> dict[str, Any]:
-    members = {"id": "evt_1", "object": "v2.core.event", "created": "2026-01-01T00:00:00.000Z", "livemode": False}
-    return {**members, "type": kind, "related_object": {"id": "in_1", "type": "invoice"}, **changes}
 
 
 @pytest.mark.parametrize(
@@ -121,9 +118,6 @@ def test_the_key_keeps_a_customer_or_a_payment_together(about: dict[str, Any], k
         (event(livemode=True, account="acct_other"), TEST, IgnoredFor.MODE),
         (event(account="acct_other"), TEST, IgnoredFor.ACCOUNT),
         (event(livemode=True, account="acct_listed"), LIVE, IgnoredFor.ACCOUNT),
-        (thin("v1.billing.meter.error_report_triggered"), TEST, IgnoredFor.TYPE),
-        (thin("v2.core.account.created"), TEST, IgnoredFor.TYPE),
-        (thin(livemode=True), TEST, IgnoredFor.MODE),
     ],
 )
 def test_what_is_ignored_and_why(sent: dict[str, Any], integration: Integration, reason: IgnoredFor) -> None:
@@ -206,7 +200,29 @@ def test_what_is_not_an_object_in_json_is_refused(body: bytes, fault: str) -> No
 
 
 @pytest.mark.parametrize("event_type", ["v1.invoice.paid", "v1.customer.subscription.past_due"])
-def test_a_thin_event_that_would_matter_is_refused(event_type: str) -> None:
-    """A thin event of a listed type is not acknowledged, or it would be lost; the refusal says what to do."""
-    with pytest.raises(ThinEventNotFetched, match=r"not built yet.*snapshot"):
-        decide(body_of(thin(event_type)), TEST, TRACEPARENT)
+def test_a_thin_event_that_would_matter_is_to_be_fetched(event_type: str) -> None:
+    """A thin event of a listed type is neither acknowledged nor published before its object is there."""
+    assert isinstance(decide(body_of(thin(event_type)), TEST, TRACEPARENT), Thin)
+
+
+def test_an_event_that_leaves_lines_out_is_to_be_completed() -> None:
+    """It is handed on as Stripe sent it, with what to ask for the rest."""
+    sent = event(about={**INVOICE, "lines": {"data": [], "has_more": True}})
+
+    found = decide(body_of(sent), TEST, TRACEPARENT)
+
+    assert isinstance(found, Short)
+    assert (found.event, found.event_id, found.event_type) == (sent, "evt_1", "invoice.paid")
+    assert found.question.path == "/v1/invoices/in_1/lines"
+
+
+def test_a_record_says_what_it_lacks() -> None:
+    """In a header of its own, after those of every record."""
+    headers = record_of(event(), "main", TRACEPARENT, incomplete="lines").headers
+
+    assert headers == [*record_of(event(), "main", TRACEPARENT).headers, ("ce_incomplete", b"lines")]
+
+
+def test_an_integration_shows_no_secret() -> None:
+    """Its signing secrets do not stand in what is logged of it."""
+    assert SECRET not in repr(TEST)

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from ingest import app as edge
-from ingest.app import MAX_BODY_BYTES
+from ingest import receiving
 from ingest.publisher import Overloaded, PublishFailed
+from ingest.receiving import MAX_BODY_BYTES
 from tests.ingest_in_memory import GONE, TOO_MUCH, InMemory, app, ask, deliver_together
-from tests.webhooks import SECRET, body_of, event, signature
+from tests.webhooks import SECRET, body_of, event, signature, thin
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,8 @@ from tests.webhooks import SECRET, body_of, event, signature
         ({"chunks": [b"no JSON"]}, 400),
         ({"chunks": [b"\xff"]}, 400),
         ({"chunks": [body_of(event("payment_intent.created", data=...))]}, 400),
-        ({"chunks": [body_of({**event("v1.invoice.paid"), "object": "v2.core.event"})]}, 503),
+        ({"chunks": [body_of({**event("v1.invoice.paid"), "object": "v2.core.event"})]}, 400),
+        ({"chunks": [body_of(thin())]}, 503),
     ],
 )
 def test_what_is_refused(request_: dict[str, Any], status: int) -> None:
@@ -79,7 +81,7 @@ def test_an_endless_body_is_refused_when_it_passes_the_limit(monkeypatch: pytest
 
 def test_a_slow_body_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that does not come to its end in time is answered with 408."""
-    monkeypatch.setattr(edge, "BODY_SECONDS", 0.0)
+    monkeypatch.setattr(receiving, "BODY_SECONDS", 0.0)
     monkeypatch.setattr("ingest.answers.LINGER_SECONDS", 0.0)
 
     assert ask(chunks=[]).status == 408
@@ -114,7 +116,7 @@ def test_more_than_can_be_held_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_what_is_being_received_is_bounded_over_all_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """The request that passes the bound is refused, and its rest thrown away; others and the next are taken."""
-    monkeypatch.setattr(edge, "MAX_RECEIVING_BYTES", 150)
+    monkeypatch.setattr(receiving, "MAX_RECEIVING_BYTES", 150)
     ingest, body = app(), body_of(event())
     halves = [body[:100], body[100:]]
 
@@ -133,7 +135,7 @@ def test_what_was_received_is_let_go_of(monkeypatch: pytest.MonkeyPatch, chunks:
     """However a request ends, its body counts no longer."""
     ingest, body = app(), body_of(event())
     told = deliver_together(ingest, chunks)
-    monkeypatch.setattr(edge, "MAX_RECEIVING_BYTES", 150)
+    monkeypatch.setattr(receiving, "MAX_RECEIVING_BYTES", 150)
 
     told += deliver_together(ingest, [body[:100], body[100:]])
 
@@ -142,7 +144,7 @@ def test_what_was_received_is_let_go_of(monkeypatch: pytest.MonkeyPatch, chunks:
 
 def test_a_body_that_is_whole_is_not_refused_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """What came at once is held for no time, so that those who send slowly can't keep it out."""
-    monkeypatch.setattr(edge, "MAX_RECEIVING_BYTES", 1)
+    monkeypatch.setattr(receiving, "MAX_RECEIVING_BYTES", 1)
 
     assert ask().status == 200
 

@@ -75,7 +75,7 @@ def test_the_document_names_every_metric() -> None:
     """Name, type and labels of each, both ways: what is exposed is explained, what is explained is exposed."""
     registries = [process_registry(Environment(variables={}), name) for name in ("ingest", "grants", "query")]
     ingest, consumer, query = registries
-    IngestMetrics(ingest).watch(is_ready=lambda: True, in_flight=lambda: 0)
+    IngestMetrics(ingest).watch(is_ready=lambda: True, in_flight=lambda: 0, incomplete=lambda: 0)
     ConsumerMetrics(consumer, dict, lambda: 0.0)
     QueryMetrics(query)
     exposed = {shown(metric, each) for each in registries for metric in each.collect()}

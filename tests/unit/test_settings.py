@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from entitlements.domain.catalog import Catalog
 from entitlements.domain.catalog_document import read_catalog
 from ops import settings
 from ops.settings import Address, BadSetting, Environment
@@ -122,6 +123,69 @@ def test_an_integration_without_secrets_is_refused() -> None:
     assert found is not None
     with pytest.raises(BadSetting, match="STRIPE_SIGNING_SECRETS"):
         settings.integrations(environment(STRIPE_SIGNING_SECRETS=" , "), found)
+
+
+def with_key() -> Catalog:
+    """A catalog whose test integration names a key of Stripe's API, and whose other one does not."""
+    main = {"mode": "test", "signing_secrets_env": "S", "api_key_env": "STRIPE_API_KEY"}
+    found, mistakes = read_catalog(catalog() | {"integrations": {"main": main, "other": {**main, "api_key_env": None}}})
+    assert found is not None, mistakes
+    return found
+
+
+@pytest.mark.parametrize("key", ["rk_test_1", "sk_test_1", "rk_test_1\n", "sk_org_1", "rk_1"])
+def test_a_key_of_stripes_api_is_read(key: str) -> None:
+    """Restricted or not; of which account it is, is in the catalog's name for it alone."""
+    assert settings.stripe_keys(environment(STRIPE_API_KEY=key), with_key()) == {"main": key.strip()}
+
+
+def test_a_key_of_stripes_api_may_be_in_a_file(tmp_path: Path) -> None:
+    """As every secret may."""
+    (tmp_path / "key").write_text("rk_test_1\n")
+
+    assert settings.stripe_keys(environment(STRIPE_API_KEY_FILE=str(tmp_path / "key")), with_key()) == {
+        "main": "rk_test_1"
+    }
+
+
+@pytest.mark.parametrize("variables", [{}, {"STRIPE_API_KEY": ""}, {"STRIPE_API_KEY": "  "}])
+def test_no_key_of_stripes_api_is_no_mistake(variables: dict[str, str]) -> None:
+    """Without one, events are published as Stripe sent them."""
+    assert settings.stripe_keys(environment(**variables), with_key()) == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("rk_live_hidden", "STRIPE_API_KEY: .* for live mode, and that integration is for test mode"),
+        ("pk_test_hidden", "STRIPE_API_KEY: .* begins with rk_"),
+        ("whsec_hidden", "STRIPE_API_KEY: .* begins with rk_"),
+        ("rk_test_hidden key", "STRIPE_API_KEY: .* no white space"),
+        ("rk_test_hidden\x00", "STRIPE_API_KEY: .* no white space"),
+    ],
+)
+def test_a_key_that_can_not_be_right_is_refused(key: str, said: str) -> None:
+    """Of the other mode, or no such key: said before anything is opened, without quoting it."""
+    with pytest.raises(BadSetting, match=said) as refused:
+        settings.stripe_keys(environment(STRIPE_API_KEY=key), with_key())
+
+    assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize("address", ["https://api.example.com", "https://proxy:8443", "http://127.0.0.1:8090"])
+def test_stripes_api_may_be_elsewhere(address: str) -> None:
+    """With TLS, or on this machine."""
+    assert settings.stripe_address(environment(ENTITLE_STRIPE_API=address)) == address
+    assert settings.stripe_address(environment()) is None
+
+
+@pytest.mark.parametrize(
+    "address", ["http://api.example.com", "https://api.example.com/", "https://a@b", "http://127.0.0.1.example", "x"]
+)
+def test_the_key_is_never_sent_in_the_clear(address: str) -> None:
+    """An address without TLS that is not this machine's, or that is more than an address, is refused."""
+    with pytest.raises(BadSetting, match="ENTITLE_STRIPE_API is"):
+        settings.stripe_address(environment(ENTITLE_STRIPE_API=address))
 
 
 def test_what_is_not_set_has_the_contract_s_default() -> None:

@@ -1,0 +1,187 @@
+"""
+`entitle complete`: fetches what records of the log lack, and publishes them whole. An edge: the command line.
+
+Ingest does so by itself as long as it runs; this is for what was left when it ended, or before there was a key. What to
+complete is in the database, the records are in the log, the rest is asked of Stripe; nothing is remembered in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+from typing import Any
+
+import click
+from sqlalchemy import Engine
+
+from consumers.log import Source
+from consumers.record import Record
+from entitlements import evidence
+from entitlements.incomplete import IncompleteInvoice, incomplete_invoices
+from ingest.delivery import NotAnEvent
+from ingest.fetching import Fetching
+from ingest.publisher import KafkaPublisher, Overloaded, PublishFailed
+from ingest.stripe_api import NotFetched, Outcome
+from ops import catalog_file, settings
+from ops.inspect_commands import database
+from ops.log_records import Address, records_at
+from ops.processes import stripe_api
+from ops.settings import Environment
+from schemas.topics import EVENTS
+
+GROUP = "invoices"
+"""The consumer group that says which snapshots lack lines."""
+
+INVOICES_AT_ONCE = 100
+AT_ONCE = 4
+"""Records that are completed at once: it leaves ingest most of what Stripe allows in a second."""
+
+HOPELESS = frozenset({Outcome.NO_KEY, Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.LATE, Outcome.LIMITED})
+"""What comes of one question because of Stripe or the key, and so would come of the next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lacking:
+    """A record that lacks lines: of which event and invoice it is, and where."""
+
+    integration: str
+    invoice: str
+    event: str
+    address: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What became of a record: where it is whole, or why it is not."""
+
+    lacking: Lacking
+    at: Address | None = None
+    why_not: str = ""
+    is_hopeless: bool = False
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """For programs."""
+        of = {"integration": self.lacking.integration, "invoice": self.lacking.invoice, "event": self.lacking.event}
+        if self.at is None:
+            return {**of, "why_not": self.why_not}
+        return {**of, **dict(zip(("topic", "partition", "offset"), self.at, strict=True))}
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        of = f"{self.lacking.event} of invoice {self.lacking.invoice} ({self.lacking.integration})"
+        if self.at is None:
+            return f"not completed: {of}: {self.why_not}"
+        topic, partition, offset = self.at
+        return f"completed: {of}: {topic} {partition} @ {offset}"
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help='{"invoices": n, "completed": [{"event": …}], "failed": […]}')
+def complete(as_json: bool) -> None:
+    """
+    Fetch the lines that invoices in the log lack, and publish their events whole; exit 1 if some still lack them.
+
+    Example: STRIPE_API_KEY=rk_live_… entitle complete
+    """
+    environment = Environment()
+    catalog = catalog_file.load(settings.catalog_path(environment)).catalog
+    source, engine = settings.kafka(environment), database()
+    with contextlib.closing(stripe_api(environment, catalog)) as api:
+        fetching = Fetching(api, lambda *_: None)
+        with engine.connect() as connection:
+            found = incomplete_invoices(connection)
+
+        def say(done: Done) -> None:
+            if not as_json:
+                click.echo(done.line)
+
+        results = asyncio.run(_complete(fetching, engine, source, found, say))
+    failed = [done for done in results if done.at is None]
+    untried = len(found) - len({(done.lacking.integration, done.lacking.invoice) for done in results})
+    if as_json:
+        whole = [done.document for done in results if done.at is not None]
+        told = {"invoices": len(found), "completed": whole, "failed": [done.document for done in failed]}
+        click.echo(json.dumps(told))
+    else:
+        click.echo(_summary(len(found), len(results) - len(failed), len(failed), untried))
+    sys.exit(1 if failed or untried else 0)
+
+
+def _summary(invoices: int, whole: int, failed: int, untried: int) -> str:
+    if not invoices:
+        return "no invoice lacks lines"
+    left = f"; of {untried} invoices nothing was tried" if untried else ""
+    return f"{invoices} invoices lack lines: {whole} events completed, {failed} not{left}"
+
+
+async def _complete(
+    fetching: Fetching,
+    engine: Engine,
+    source: Source,
+    invoices: Sequence[IncompleteInvoice],
+    say: Callable[[Done], None],
+) -> list[Done]:
+    """What became of each record; ends early where Stripe or the key fails for all that are asked at once."""
+    publisher = KafkaPublisher(source.bootstrap, EVENTS, security=source.security)
+    results: list[Done] = []
+    await publisher.start()
+    try:
+        for some in _chunks(invoices):
+            lacking = await asyncio.to_thread(_lacking, engine, some)
+            records = await asyncio.to_thread(records_at, source, [each.address for each in lacking])
+            for start in range(0, len(lacking), AT_ONCE):
+                together = lacking[start : start + AT_ONCE]
+                done = await asyncio.gather(
+                    *(_completed(fetching, publisher, each, records.get(each.address)) for each in together)
+                )
+                for each in done:
+                    say(each)
+                results += done
+                if all(each.is_hopeless for each in done):
+                    return results
+    finally:
+        await publisher.close()
+    return results
+
+
+def _chunks(invoices: Sequence[IncompleteInvoice]) -> Iterator[list[IncompleteInvoice]]:
+    """At most `INVOICES_AT_ONCE`, of one integration."""
+    for _, of_integration in groupby(invoices, key=lambda each: each.integration):
+        while some := list(islice(of_integration, INVOICES_AT_ONCE)):
+            yield some
+
+
+def _lacking(engine: Engine, invoices: Sequence[IncompleteInvoice]) -> list[Lacking]:
+    """The records that state incomplete snapshots of *invoices*, of one integration; of an event, the first."""
+    integration, snapshots = invoices[0].integration, {each.invoice: each.snapshots for each in invoices}
+    with engine.connect() as connection:
+        stated = evidence.about(connection, integration=integration, objects=snapshots.keys())
+    found: dict[tuple[str, str], Lacking] = {}
+    for record in stated:
+        facts = {digest for reading in record.readings if reading.group == GROUP for digest in reading.facts}
+        if record.event and record.about and facts & snapshots[record.about]:
+            lacking = Lacking(
+                integration=integration, invoice=record.about, event=record.event, address=evidence.address(record)
+            )
+            found.setdefault((record.about, record.event), lacking)
+    return list(found.values())
+
+
+async def _completed(fetching: Fetching, publisher: KafkaPublisher, lacking: Lacking, record: Record | None) -> Done:
+    if record is None or record.value is None or dict(record.headers).get("ce_id") != lacking.event.encode():
+        return Done(lacking=lacking, why_not="the log has the record no longer; deliver the event again from Stripe")
+    try:
+        whole = await fetching.completed(record.value, list(record.headers), lacking.integration)
+        at = await publisher.publish(key=whole.key, value=whole.value, headers=whole.headers)
+    except NotFetched as error:
+        return Done(lacking=lacking, why_not=str(error), is_hopeless=error.outcome in HOPELESS)
+    except (NotAnEvent, Overloaded, PublishFailed) as error:
+        return Done(lacking=lacking, why_not=str(error))
+    return Done(lacking=lacking, at=(at.topic, at.partition, at.offset))
