@@ -34,6 +34,7 @@ from sqlalchemy import (
     column,
     func,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB, insert
@@ -129,6 +130,9 @@ dead_letters = Table(
     comment="Records that were set aside, as they were; their neighbours went on",
 )
 
+OF_INVOICE_PAYMENTS = text("starts_with(event_type, 'invoice_payment.')")
+"""Records that link a payment to an invoice and name neither's id as their object: they are found by their facts."""
+
 provenance = Table(
     "provenance",
     metadata,
@@ -156,6 +160,7 @@ provenance = Table(
     ),
     Index(None, "integration", "object_id"),
     Index(None, "integration", "event_id"),
+    Index(None, "facts", postgresql_using="gin", postgresql_where=OF_INVOICE_PAYMENTS),
     comment="What each record of the log came to in each group, and which facts it states",
 )
 
