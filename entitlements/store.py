@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, Row, Select, Table, bindparam, select
-from sqlalchemy.sql.dml import ReturningInsert
 
 from entitlements.domain.catalog import Revision, Revisions
 from entitlements.domain.catalog_document import read_catalog
@@ -29,7 +28,7 @@ from entitlements.domain.facts import (
     Revocation,
     RevocationKind,
 )
-from entitlements.rows import ROWS, as_json, bytea, inserting
+from entitlements.rows import Prepared, bytea, inserting, run
 from entitlements.tables import catalog_revisions, customers, grants, invoices, revocations
 from schemas.stripe_event import InvoiceStatus
 
@@ -74,12 +73,12 @@ def record(connection: Connection, facts: Iterable[Fact]) -> frozenset[bytes]:
 
 def _insert(connection: Connection, table: Table, rows: dict[bytes, dict[str, Any]]) -> set[bytes]:
     """In the order of the digests, so that two writers of the same facts can't wait for each other."""
-    result = connection.execute(_recording(table), {ROWS: as_json(rows[digest] for digest in sorted(rows))})
+    result = run(connection, _recording(table), (rows[digest] for digest in sorted(rows)))
     return {bytes(digest) for digest in result.scalars()}
 
 
 @cache
-def _recording(table: Table) -> ReturningInsert[Any]:
+def _recording(table: Table) -> Prepared:
     statement = inserting(table, table.c.keys())
     if "stated_at" in table.c:
         statement = statement.on_conflict_do_update(
@@ -89,7 +88,7 @@ def _recording(table: Table) -> ReturningInsert[Any]:
         )
     else:
         statement = statement.on_conflict_do_nothing()
-    return statement.returning(table.c.digest)
+    return Prepared(name=f"record_{table.name}", statement=statement.returning(table.c.digest))
 
 
 def _row(fact: Fact) -> dict[str, Any]:
