@@ -59,10 +59,10 @@ class Group(Generic[F]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a record came to in a group; *error* is why it was set aside."""
+    """What a record came to in a group; *shown* is what `shown_by` finds in it, *error* why it was set aside."""
 
     record: Record
-    message: Message | None
+    shown: Mapping[str, Any]
     facts: Sequence[Fact]
     outcome: Outcome
     error: Exception | None = None
@@ -103,15 +103,14 @@ def take(
     the guilty ones alone are set aside. Raises `Fenced` where another instance was faster, `TooManyDeadLetters` where
     more than *limit* in a row of one partition would be set aside, and what is transient or a bug as it comes.
     """
-    read = [(record, _read(decode, record)) for record in records]
-    decided = {
-        group.name: [
-            _verdict(group, record, message)
-            for record, message in read
-            if (position := positions.get((group.name, record.source))) and record.offset >= position.next_offset
-        ]
-        for group in groups
-    }
+    decided: dict[str, list[Verdict]] = {group.name: [] for group in groups}
+    for record in records:
+        message = _read(decode, record)  # not kept: let go one by one, they stay within the processor's caches
+        shown = provenance.shown_by(None if isinstance(message, InvalidMessage) else message)
+        for group in groups:
+            position = positions.get((group.name, record.source))
+            if position is not None and record.offset >= position.next_offset:
+                decided[group.name].append(_verdict(group, record, message, shown))
     try:
         with transaction() as connection:
             return _write(connection, groups, decided, positions, limit, _record_together)
@@ -131,14 +130,14 @@ def _read(decode: Decode, record: Record) -> Message | InvalidMessage:
         return error
 
 
-def _verdict(group: Group[Any], record: Record, message: Message | InvalidMessage) -> Verdict:
+def _verdict(group: Group[Any], record: Record, message: Message | InvalidMessage, shown: Mapping[str, Any]) -> Verdict:
     if isinstance(message, InvalidMessage):
-        return Verdict(record=record, message=None, facts=(), outcome=Outcome.DEAD_LETTER, error=message)
+        return Verdict(record=record, shown=shown, facts=(), outcome=Outcome.DEAD_LETTER, error=message)
     try:
         facts = tuple(group.decide(message))
     except InvalidMessage as error:
-        return Verdict(record=record, message=message, facts=(), outcome=Outcome.DEAD_LETTER, error=error)
-    return Verdict(record=record, message=message, facts=facts, outcome=Outcome.DUPLICATE if facts else Outcome.IGNORED)
+        return Verdict(record=record, shown=shown, facts=(), outcome=Outcome.DEAD_LETTER, error=error)
+    return Verdict(record=record, shown=shown, facts=facts, outcome=Outcome.DUPLICATE if facts else Outcome.IGNORED)
 
 
 Recording = Callable[[Connection, Group[Any], Sequence[Verdict]], tuple[list[Verdict], set[bytes]]]
@@ -167,7 +166,7 @@ def _write(
         ledger.write_provenance(
             connection,
             [
-                provenance.row(group.name, of.record, of.message, of.outcome, (fact.digest for fact in of.facts))
+                provenance.row(group.name, of.record, of.shown, of.outcome, (fact.digest for fact in of.facts))
                 for of in verdicts[group.name]
             ],
         )

@@ -51,8 +51,8 @@ a backlog.
 
 REST_MS = 5
 """
-How long Kafka may take for what has gathered. kafka-python fetches ahead as soon as it has handed records out, and so
-holds the first few of those that came since; the others are in the fetch that follows.
+How long Kafka may take for what has gathered, where a fetch was under way already. That one was answered with the first
+few of those records, the others are in the fetch that follows. Where none was, all of them are in the first.
 """
 
 COMMIT_EVERY_S = 1.0
@@ -133,7 +133,8 @@ class Log:
             left_ms = int(1000 * (until - time.monotonic()))
             found = self._poll_once(max(0, min(POLL_SLICE_MS, left_ms)), self._max_records)
             if found:
-                if is_busy and (room := self._max_records - len(found)) > 0:
+                room = self._max_records - len(found)
+                if is_busy and room > 0 and self._consumer._fetcher.in_flight_fetches():
                     found += self._poll_once(REST_MS, room)
                 self._handed_out_at = time.monotonic() if len(found) < self._max_records else None
             if found or self._unsettled or time.monotonic() >= until:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,15 +18,15 @@ LONGEST_ID = 255
 
 
 def row(
-    group: str, record: Record, message: Message | None, outcome: Outcome, digests: Iterable[bytes]
+    group: str, record: Record, shown: Mapping[str, Any], outcome: Outcome, digests: Iterable[bytes]
 ) -> dict[str, Any]:
-    """A row of `provenance`; what *message* does not show, or not as it should be, is null."""
+    """A row of `provenance`; *shown* is what `shown_by` finds in the record's message."""
     return {
         "consumer_group": group,
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
-        **shown_by(message),
+        **shown,
         "outcome": str(outcome),
         "facts": list(digests),
         "appended_at": _moment(record.timestamp / 1000 if record.timestamp >= 0 else None),

@@ -16,7 +16,7 @@ from typing import Any
 from consumers.batch import Positions, Taken, Verdict
 from consumers.failures import Server, reason, server_of
 from consumers.metrics import Metrics
-from consumers.provenance import LONGEST_ID, shown_by
+from consumers.provenance import LONGEST_ID
 from consumers.record import Partition
 from entitlements.ledger import Outcome, Position
 
@@ -105,7 +105,7 @@ def places(positions: Iterable[Position]) -> str:
 
 def _about(group: str, verdict: Verdict) -> dict[str, Any]:
     """Where a record lies and which event it says it is."""
-    record, shown = verdict.record, shown_by(verdict.message)
+    record, shown = verdict.record, verdict.shown
     event_id = shown["event_id"] or dict(record.headers).get("ce_id", b"").decode(errors="replace")[:LONGEST_ID]
     return {
         "group": group,

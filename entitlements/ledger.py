@@ -29,18 +29,16 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
-    bindparam,
-    cast,
     column,
     func,
     select,
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSON, JSONB, insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.types import UserDefinedType
 
-from entitlements.rows import ROWS, as_json, bytea, inserting
+from entitlements.rows import ROWS, Prepared, bytea, inserting, run
 from entitlements.tables import metadata
 
 
@@ -212,7 +210,7 @@ _POSITION = (
 
 _KEY = consumer_offsets.primary_key.columns
 _MOVES = (
-    func.json_to_recordset(cast(bindparam(ROWS, type_=Text), JSON))
+    func.json_to_recordset(ROWS)
     .table_valued(*(column(each.name, each.type) for each in consumer_offsets.c), column("read_offset", BigInteger))
     .render_derived("moves", with_types=True)
 )
@@ -223,8 +221,9 @@ _HELD = (
     .with_for_update(of=consumer_offsets)
     .cte("held")
 )
-_ADVANCE = (
-    update(consumer_offsets)
+_ADVANCE = Prepared(
+    name="advance",
+    statement=update(consumer_offsets)
     .where(
         *(each == _MOVES.c[each.name] for each in (*_KEY, consumer_offsets.c.cluster_id, consumer_offsets.c.topic_id)),
         *(each == _HELD.c[each.name] for each in _KEY),
@@ -235,19 +234,24 @@ _ADVANCE = (
         dead_letters_in_a_row=_MOVES.c.dead_letters_in_a_row,
         recorded_at=func.now(),
     )
-    .returning(*_KEY)
+    .returning(*_KEY),
 )
 
 _PROVENANCE = inserting(provenance, (column.name for column in provenance.c if column.name != "recorded_at"))
-_LATEST_PROVENANCE = _PROVENANCE.on_conflict_do_update(
-    constraint=provenance.primary_key,
-    set_={
-        column.name: _PROVENANCE.excluded[column.name]
-        for column in provenance.c
-        if column.name not in provenance.primary_key.columns
-    },
+_LATEST_PROVENANCE = Prepared(
+    name="write_provenance",
+    statement=_PROVENANCE.on_conflict_do_update(
+        constraint=provenance.primary_key,
+        set_={
+            column.name: _PROVENANCE.excluded[column.name]
+            for column in provenance.c
+            if column.name not in provenance.primary_key.columns
+        },
+    ),
 )
-_CHANGES = inserting(changes, ("consumer_group", "integration", "customer", "payment"))
+_CHANGES = Prepared(
+    name="write_changes", statement=inserting(changes, ("consumer_group", "integration", "customer", "payment"))
+)
 
 
 def positions(connection: Connection, groups: Collection[str] = ()) -> tuple[Position, ...]:
@@ -277,7 +281,7 @@ def advance(connection: Connection, moves: Iterable[tuple[Position, Position]]) 
         {**_row(new), "read_offset": read.next_offset, "cluster_id": read.cluster_id, "topic_id": read.topic_id}
         for read, new in pairs.values()
     )
-    moved = {tuple(row) for row in connection.execute(_ADVANCE, {ROWS: as_json(rows)})} if pairs else set()
+    moved = {tuple(row) for row in run(connection, _ADVANCE, rows)} if pairs else set()
     if lost := sorted(pairs.keys() - moved):
         read, _ = pairs[lost[0]]
         raise Fenced(
@@ -296,7 +300,7 @@ def write_provenance(connection: Connection, rows: Sequence[Mapping[str, Any]]) 
     """Note what each record came to: rows of `provenance` by column name; the latest reading of a record counts."""
     if rows:
         written = ({**row, "facts": [bytea(digest) for digest in row["facts"]]} for row in rows)
-        connection.execute(_LATEST_PROVENANCE, {ROWS: as_json(written)})
+        run(connection, _LATEST_PROVENANCE, written)
 
 
 def write_changes(
@@ -314,7 +318,7 @@ def write_changes(
             {"consumer_group": group, "integration": of, "customer": customer, "payment": payment}
             for of, customer, payment in ordered
         ]
-        connection.execute(_CHANGES, {ROWS: as_json(rows)})
+        run(connection, _CHANGES, rows)
 
 
 def _row(position: Position) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Table
-from sqlalchemy.sql.dml import ReturningInsert
 
 from entitlements.act_tables import blocks, manual_grants, manual_revocations, unblocks
 from entitlements.domain.acts import Block, ManualGrant, ManualRevocation, Unblock
@@ -38,7 +37,7 @@ from entitlements.reversal_tables import (
     payment_links,
     refunds,
 )
-from entitlements.rows import ROWS, as_json, bytea, inserting
+from entitlements.rows import Prepared, bytea, inserting, run
 from entitlements.tables import catalog_revisions, customers, grants, invoices, revocations
 
 TABLE_OF: dict[type[Fact], Table] = {
@@ -87,12 +86,12 @@ def record(connection: Connection, facts: Iterable[Fact]) -> frozenset[bytes]:
 
 def _insert(connection: Connection, table: Table, rows: dict[bytes, dict[str, Any]]) -> set[bytes]:
     """In the order of the digests, so that two writers of the same facts can't wait for each other."""
-    result = connection.execute(_recording(table), {ROWS: as_json(rows[digest] for digest in sorted(rows))})
+    result = run(connection, _recording(table), (rows[digest] for digest in sorted(rows)))
     return {bytes(digest) for digest in result.scalars()}
 
 
 @cache
-def _recording(table: Table) -> ReturningInsert[Any]:
+def _recording(table: Table) -> Prepared:
     statement = inserting(table, table.c.keys())
     if "stated_at" in table.c:
         statement = statement.on_conflict_do_update(
@@ -102,7 +101,7 @@ def _recording(table: Table) -> ReturningInsert[Any]:
         )
     else:
         statement = statement.on_conflict_do_nothing()
-    return statement.returning(table.c.digest)
+    return Prepared(name=f"record_{table.name}", statement=statement.returning(table.c.digest))
 
 
 def _row(fact: Fact) -> dict[str, Any]:

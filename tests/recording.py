@@ -50,7 +50,8 @@ def read(
                     outcome = Outcome.DEAD_LETTER
                     letter = provenance.dead_letter(_at(group, partition), record, InvalidMessage(set_aside))
                     ledger.write_dead_letters(connection, [letter])
-                row = provenance.row(group, record, message, outcome, (fact.digest for fact in facts))
+                shown = provenance.shown_by(message)
+                row = provenance.row(group, record, shown, outcome, (fact.digest for fact in facts))
                 ledger.write_provenance(connection, [row])
 
 

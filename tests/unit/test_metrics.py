@@ -11,6 +11,7 @@ from prometheus_client.core import Metric
 from consumers.batch import Taken, Verdict
 from consumers.failures import Server
 from consumers.metrics import Metrics as ConsumerMetrics
+from consumers.provenance import shown_by
 from consumers.record import Partition, Record
 from entitlements.api.metrics import Metrics as QueryMetrics
 from entitlements.ledger import Outcome, Position
@@ -44,7 +45,7 @@ def batch(*outcomes: Outcome, appended_at: float = 0) -> Taken:
                 value=None,
                 headers=(),
             ),
-            message=None,
+            shown=shown_by(None),
             facts=(),
             outcome=outcome,
         )

@@ -23,7 +23,7 @@ def record(**changes: Any) -> Record:
 
 
 def row(message: Any) -> dict[str, Any]:
-    return provenance.row("grants", record(), message, Outcome.RECORDED, [b"digest"])
+    return provenance.row("grants", record(), provenance.shown_by(message), Outcome.RECORDED, [b"digest"])
 
 
 def event(**changes: Any) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def test_no_event_is_too_strange_for_a_row(strange: dict[str, Any]) -> None:
 @pytest.mark.parametrize("timestamp", [-1, 10**18])
 def test_a_timestamp_that_is_none_is_null(timestamp: int) -> None:
     """Kafka says -1 where there is none."""
-    found = provenance.row("grants", record(timestamp=timestamp), None, Outcome.DEAD_LETTER, [])
+    found = provenance.row("grants", record(timestamp=timestamp), provenance.shown_by(None), Outcome.DEAD_LETTER, [])
 
     assert found["appended_at"] is None
 
