@@ -72,6 +72,11 @@ def until(day: str) -> list[str]:
         pytest.param(
             [charge(refunded=1000, at="01-05"), refund("succeeded", at="01-06", amount=1500)], WHOLE, id="not summed"
         ),
+        pytest.param(
+            [charge(refunded=2500, at="01-08"), refund("succeeded", at="01-06", amount=2499)],
+            until("01-08"),
+            id="nothing by a charge of which nothing is said yet",
+        ),
     ],
 )
 @pytest.mark.parametrize("backwards", [False, True])
@@ -107,6 +112,16 @@ def test_what_is_refunded_ends_the_invoices_grants_once_it_is_all_of_it(
 def test_credit_notes_that_name_no_refund_count_beside_refunds(taken_back: list[Json], left: list[str]) -> None:
     """From their issue until they are voided; one that names a refund leaves it to the refund."""
     assert opened(*taken_back) == left
+
+
+def test_a_credit_note_is_void_from_the_smallest_time_that_it_gives() -> None:
+    """Not from when that was told; where none is given, from the first event that shows it void."""
+    issued = credit_note(at="01-06")
+    told_late = event("credit_note.updated", credit_note(at="01-06", void="01-09")["data"]["object"], at="01-12")
+    untold = event("credit_note.voided", told_late["data"]["object"] | {"voided_at": None}, at="01-10")
+
+    assert opened(issued, told_late, untold)[-1] == "il_1 paid 01-09..02-01"
+    assert opened(issued, untold)[-1] == "il_1 paid 01-10..02-01"
 
 
 def test_a_credit_notes_line_that_reaches_a_lines_amount_ends_that_line_alone() -> None:
