@@ -1,8 +1,8 @@
 """
 Where the log states what is known: its records, what each consumer group made of them, and which say the same.
 
-The edge to the database, on a connection that is handed in; reads `provenance` by its two indexes and dead letters by
-their address, in a fixed number of queries. It decides nothing.
+The edge to the database, on a connection that is handed in; reads `provenance` by its indexes and dead letters by their
+address, in a fixed number of queries. It decides nothing.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, or_, select
+from sqlalchemy import ColumnElement, Connection, LargeBinary, Row, and_, case, or_, select
+from sqlalchemy.dialects.postgresql import array
 
-from entitlements.ledger import Outcome, dead_letters, provenance
+from entitlements.ledger import OF_INVOICE_PAYMENTS, Outcome, dead_letters, provenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,17 @@ def of_event(connection: Connection, event: str, *, integrations: Collection[str
     """The records that carry an event of this id, in any of these integrations or in none."""
     among = or_(provenance.c.integration.in_(integrations), provenance.c.integration.is_(None))
     return _stated(connection, and_(among, provenance.c.event_id == event))
+
+
+def of_links(connection: Connection, *, integration: str, links: Collection[bytes]) -> tuple[Stated, ...]:
+    """The records of invoices' payments that state one of these payment links, by digest."""
+    states_one = provenance.c.facts.op("&&")(array(sorted(links), type_=LargeBinary))
+    return _stated(connection, and_(OF_INVOICE_PAYMENTS, provenance.c.integration == integration, states_one))
+
+
+def of_messages(connection: Connection, *, integration: str, messages: Collection[str]) -> tuple[Stated, ...]:
+    """The records of what operators did for customers of an integration, by the ids of their messages."""
+    return _stated(connection, and_(provenance.c.integration == integration, provenance.c.event_id.in_(messages)))
 
 
 def of_operators(connection: Connection, messages: Collection[str]) -> tuple[Stated, ...]:

@@ -26,7 +26,7 @@ from entitlements.api.snapshots import CannotDecide, CatalogMemory, Snapshot
 from entitlements.api.subjects import Subject, SubjectType
 from entitlements.api.tokens import UnclearScope
 from entitlements.ledger import positions
-from entitlements.store import facts_with
+from entitlements.reading import facts_with
 from ops import explained, traced
 from ops.catalog_commands import Moment
 from ops.inspect_commands import OPERATOR, database

@@ -15,10 +15,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from entitlements.domain.facts import RevocationKind
+from entitlements.domain.explanation import RevokedBy
 from entitlements.domain.period import Period
-from entitlements.domain.sentences import REVOKED_AS
-from entitlements.domain.wording import moment, money, period, visible
+from entitlements.domain.revocations_in_words import REVOKED_AS
+from entitlements.domain.wording import listed, moment, money, period, visible
 
 Document = Mapping[str, Any]
 
@@ -30,6 +30,9 @@ TRANSITIONS = {
 }
 MOST_ROWS, MOST_INVOICES = 12, 3
 """What people are shown of a long history; `--json` gives all."""
+
+BY_HAND = (RevokedBy.MANUAL_GRANT_REVOKED, RevokedBy.BLOCKED)
+"""The kinds of revocation that operators bring about."""
 
 UTC = " UTC"
 SPOKE = "▶"
@@ -55,15 +58,23 @@ def _parts(document: Document) -> Iterator[RenderableType]:
     if document["grants"]:
         yield _heading(f"Grants of {document['api']} ({SPOKE} spoke)")
         yield _indented(_grants(_nearest(document["grants"], MOST_ROWS)))
-    if document["revocations"]:
+    acts = [*document["manual_grants"], *(each for each in document["revocations"] if each["kind"] in BY_HAND)]
+    if acts := sorted(acts, key=_begins):
+        yield _heading(f"By hand ({SPOKE} spoke)")
+        yield _indented(_by_hand(_nearest(acts, MOST_ROWS)))
+    revocations = [each for each in document["revocations"] if each["kind"] not in BY_HAND]
+    if revocations:
         yield _heading("Revocations")
-        yield _indented(_revocations(_nearest(document["revocations"], MOST_ROWS)))
+        yield _indented(_revocations(_nearest(revocations, MOST_ROWS)))
     invoices = _invoices(document)
     for name, invoice in invoices.items():
         yield _heading(_invoice(name, invoice))
         yield from (_indented(table) for table in _events(invoice["events"]))
     if len(invoices) < len(document["invoices"]):
         yield _heading(f"{len(document['invoices']) - len(invoices)} more invoices: --json has all")
+    for topic, events in _by_topic(document["other_events"]):
+        yield _heading(f"Of no invoice, in {topic}")
+        yield _indented(_others(events))
     yield _heading("Catalog")
     yield from (_item(_revision(revision)) for revision in document["catalog"])
 
@@ -84,7 +95,7 @@ def _nearest(rows: Sequence[Document], most: int) -> list[Document]:
 def _invoices(document: Document) -> dict[str, Document]:
     """The invoices of the grants and revocations nearest to those that spoke."""
     rows = (row for key in ("grants", "revocations") for row in _nearest(document[key], MOST_INVOICES))
-    named = {row["invoice"] for row in rows}
+    named = {row["invoice"] for row in rows if row["invoice"] is not None}
     return {name: invoice for name, invoice in document["invoices"].items() if name in named}
 
 
@@ -96,11 +107,29 @@ def _grants(grants: Sequence[Document]) -> Table:
     return table
 
 
+def _by_hand(acts: Sequence[Document]) -> Table:
+    """Operators' grants, revocations and blocks; ids of ours are too long for a column of their own."""
+    table = _table("", "from", "what, and how it spoke")
+    for act in acts:
+        named = act["id"]
+        if "apis" in act:
+            named += f", {listed(act['apis'], 'and') if act['plan'] is None else 'plan ' + act['plan']}"
+        cells = (_moment(_begins(act)), f"{named}: {act['says']}")
+        _add(table, SPOKE if act["spoke"] else "", *cells, style="bold" if act["spoke"] else "")
+    return table
+
+
+def _begins(act: Document) -> str:
+    """A grant has its start, a revocation and a block the moment from which they count."""
+    begins: str = act["start"] if "start" in act else act["at"]
+    return begins
+
+
 def _revocations(revocations: Sequence[Document]) -> Table:
     table = _table("", "from", "what", "invoice", "how it spoke")
     for each in revocations:
         at = "" if each["at"] is None else _moment(each["at"])
-        cells = (at, REVOKED_AS[RevocationKind(each["kind"])], each["invoice"], each["says"])
+        cells = (at, REVOKED_AS[RevokedBy(each["kind"])], each["invoice"] or "", each["says"])
         _add(table, SPOKE if each["spoke"] else "", *cells, style="bold" if each["spoke"] else "")
     return table
 
@@ -116,16 +145,33 @@ def _events(events: Sequence[Document]) -> Iterator[RenderableType]:
     """A table for each topic, which is the heading of where they are in it."""
     if not events:
         yield Text("no record of the log is known to state it", style="dim")
-    for topic in sorted({event["topic"] for event in events}):
+    for topic, of_topic in _by_topic(events):
         table = _table("", "created", "Stripe event", "id", topic)
-        for event in events:
-            if event["topic"] == topic:
-                created = "" if event["created"] is None else _moment(event["created"])
-                place = f"{event['partition']} @ {event['offset']}"
-                _add(table, TWIN if event["twin_of"] else "", created, event["type"], event["id"], place)
+        for event in of_topic:
+            _add(table, TWIN if event["twin_of"] else "", *_event(event))
         yield table
     if any(event["twin_of"] for event in events):
         yield Text(f"{TWIN} says the same as an event above it", style="dim")
+
+
+def _others(events: Sequence[Document]) -> Table:
+    """Subscriptions that ended, what operators did: their ids are long, so the topic stands above."""
+    table = _table("", "created", "what", "id", "place")
+    for event in events:
+        _add(table, TWIN if event["twin_of"] else "", *_event(event))
+    return table
+
+
+def _event(event: Document) -> tuple[str, str, str, str]:
+    """When it was created, what it is, its id, and where it is."""
+    created = "" if event["created"] is None else _moment(event["created"])
+    what = (event["type"] or "").removeprefix("entitle.").removesuffix(".v1")
+    return created, what, event["id"] or "", f"{event['partition']} @ {event['offset']}"
+
+
+def _by_topic(events: Sequence[Document]) -> list[tuple[str, list[Document]]]:
+    topics = sorted({event["topic"] for event in events})
+    return [(topic, [event for event in events if event["topic"] == topic]) for topic in topics]
 
 
 def _revision(revision: Document) -> str:

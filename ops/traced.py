@@ -15,20 +15,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from entitlements.api.answers import rfc3339
-from entitlements.domain.facts import (
-    CatalogRevision,
-    Customer,
-    Fact,
-    Grant,
-    InvoiceSnapshot,
-    Revocation,
-    RevocationKind,
-)
-from entitlements.domain.period import Period
-from entitlements.domain.sentences import REVOKED_AS
-from entitlements.domain.wording import listed, moment, money, period, visible
+from entitlements.domain.facts import Fact
+from entitlements.domain.wording import moment, visible
 from entitlements.evidence import Reading, Stated
 from entitlements.ledger import Outcome, Position
+from ops.facts_in_words import in_words
 from schemas.topics import CONSUMER_GROUPS
 
 
@@ -87,30 +78,6 @@ def _reading(group: str, reading: Reading | None, said: Mapping[bytes, str], nex
 
 def _place(record: Stated) -> dict[str, Any]:
     return {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-
-
-def in_words(fact: Fact) -> str:
-    """What a fact says."""
-    match fact:
-        case Grant():
-            billed = period(Period(fact.period_start, fact.period_end))
-            return f"line {fact.line} of {fact.invoice}, {fact.price or 'no price'}, for {billed}: {fact.status}"
-        case Revocation(kind=RevocationKind.CREDITED):
-            credited = listed(fact.credited_lines, "and") or "earlier lines of its subscription item"
-            return f"credit line {fact.line} of {fact.invoice}, once paid, ends {credited}"
-        case Revocation():
-            at = "" if fact.at is None else f" {moment(fact.at)}"
-            return f"invoice {fact.invoice} was {REVOKED_AS[fact.kind]}{at}"
-        case InvoiceSnapshot():
-            amount = money(fact.total, fact.currency)
-            left = money(fact.amount_remaining, fact.currency)
-            return (
-                f"invoice {fact.invoice} is {fact.status}, {amount or 'no total'}, {left or 'nothing known'} to be paid"
-            )
-        case Customer():
-            return f"Stripe names customer {fact.customer}"
-        case CatalogRevision():
-            return f"catalog revision {fact.number}, applied by {fact.applied_by}"
 
 
 def shown(traced: Mapping[str, Any]) -> RenderableType:

@@ -1,8 +1,10 @@
-"""A log as the consumers would have read it: facts, provenance and dead letters of Stripe's events. Edge: Postgres."""
+"""A log as the consumers would have read it: the facts, provenance and dead letters of its records. Edge: Postgres."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from itertools import count
 
 import sqlalchemy as sa
 
@@ -11,7 +13,8 @@ from consumers.record import Record
 from entitlements import ledger, store
 from entitlements.ledger import Outcome, Position
 from schemas.codec import InvalidMessage, StripeMessage
-from schemas.topics import EVENTS
+from schemas.operator_acts import OperatorAct
+from schemas.topics import EVENTS, OPERATOR_COMMANDS
 from tests.pure_core import DECIDERS, INTEGRATION
 from tests.stripe_builders import Json
 
@@ -24,7 +27,7 @@ GROUPS = ("grants", "revocations", "invoices")
 
 def read(
     engine: sa.Engine,
-    events: Iterable[Json],
+    events: Iterable[Json | OperatorAct],
     *,
     integration: str = INTEGRATION,
     partition: int = 0,
@@ -32,12 +35,21 @@ def read(
     set_aside: str | None = None,
 ) -> None:
     """
-    Each event is the next record of *partition*, and *groups* read it; *set_aside* is why they can't, if they can't.
+    Each of Stripe's events, or of what operators did, is the next record of *partition* of its topic, and *groups* read
+    it; *set_aside* is why they can't, if they can't.
     """
-    for offset, event in enumerate(events):
-        message = StripeMessage(integration=integration, event=event)
+    offsets: dict[str, Iterator[int]] = defaultdict(count)
+    for event in events:
+        message = StripeMessage(integration=integration, event=event) if isinstance(event, dict) else event
+        topic = EVENTS if isinstance(message, StripeMessage) else OPERATOR_COMMANDS
         record = Record(
-            topic=EVENTS, partition=partition, offset=offset, timestamp=APPENDED_MS, key=None, value=b"", headers=()
+            topic=topic,
+            partition=partition,
+            offset=next(offsets[topic]),
+            timestamp=APPENDED_MS,
+            key=None,
+            value=b"",
+            headers=(),
         )
         with engine.begin() as connection:
             for group, decide in zip(GROUPS, DECIDERS, strict=True):

@@ -79,7 +79,7 @@ def invoices(snapshot: Snapshot, token: Token, subject: Subject, at: datetime | 
     """
     found = _known(snapshot, token, subject)
     moment = at or snapshot.now
-    shown = _behind(page.starting_after, invoices_shown(found.standing, found.snapshots, found.scope, moment))
+    shown = _behind(page.starting_after, invoices_shown(found.standing, found.facts.invoices, found.scope, moment))
     return {
         **_named(found, subject, moment),
         **portals(found.catalog, found.scope),

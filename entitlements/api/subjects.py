@@ -9,7 +9,7 @@ from entitlements.api.snapshots import Snapshot
 from entitlements.api.tokens import Token, scope_of
 from entitlements.domain.access import Scope, Standing, apis_of, standing
 from entitlements.domain.catalog import Catalog, Revisions
-from entitlements.domain.facts import CustomerFacts, InvoiceSnapshot
+from entitlements.domain.facts import CustomerFacts
 from entitlements.orgs import setting_of
 from entitlements.reading import facts_of
 
@@ -37,7 +37,7 @@ class Found:
     """
     Who the subject is in *scope*, and the APIs that exist for it; *customer* is None for an org that nobody knows.
 
-    *catalog* is the one in force now, of all *revisions*; *snapshots* are of all invoices, those outside the scope too.
+    *catalog* is the one in force now, of all *revisions*; *facts* are all that is known, outside the scope too.
     """
 
     customer: str | None
@@ -45,7 +45,7 @@ class Found:
     revisions: Revisions
     catalog: Catalog
     standing: Standing
-    snapshots: tuple[InvoiceSnapshot, ...]
+    facts: CustomerFacts
     apis: tuple[str, ...]
 
 
@@ -71,7 +71,7 @@ def find(snapshot: Snapshot, token: Token, subject: Subject) -> Found:
         revisions=revisions,
         catalog=catalog,
         standing=found,
-        snapshots=facts.invoices,
+        facts=facts,
         apis=apis_of(found, scope, revisions, snapshot.now),
     )
 

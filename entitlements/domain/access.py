@@ -76,7 +76,7 @@ def standing(facts: CustomerFacts, scope: Scope, revisions: Revisions) -> Standi
         named=facts.named or bool(invoices or facts.manual_grants or facts.blocks),
         invoices=invoices,
         billed=in_scope,
-        manual=tuple(_manual_in(scope, facts, revisions)),
+        manual=tuple(manual_in(scope, facts, revisions)),
         blocked=blocked(facts),
         pay_at={invoice: page for invoice, said in pages.items() if (page := first_stated(said)) is not None},
         contradictory=tuple(
@@ -98,7 +98,7 @@ def billed_in(scope: Scope, invoices: Mapping[str, InvoiceHistory], revisions: R
     )
 
 
-def _manual_in(scope: Scope, facts: CustomerFacts, revisions: Revisions) -> Iterator[Manual]:
+def manual_in(scope: Scope, facts: CustomerFacts, revisions: Revisions) -> Iterator[Manual]:
     """Manual grants of plans that are sold in *scope*; of those of mere APIs what any revision names there."""
     named = [
         each.catalog.apis(integration=scope.integration, marketplace=scope.marketplace) for each in revisions.revisions

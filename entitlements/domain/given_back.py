@@ -58,24 +58,27 @@ def _joined(said: list[CreditNoteStated]) -> CreditNote:
 
 def whole(total: int | None, payments: Iterable[Payment], notes: Iterable[CreditNote]) -> tuple[Period, ...]:
     """While all of an invoice is given back; *total* is what it was over, None where that is not known."""
-    paid, credited = list(payments), [note for note in notes if not note.names_refund]
+    paid, credited = list(payments), list(notes)
     moments = {moment for payment in paid for moment in payment.moments} | _moments_of(credited)
+    return _while_all(total, lambda moment: amount_at(moment, paid, credited), moments)
 
-    def given_back(moment: datetime) -> int:
-        refunded = sum(payment.refunded_at(moment) for payment in paid)
-        return refunded + sum(note.amount for note in credited if note.counts.covers(moment))
 
-    return _while_all(total, given_back, moments)
+def amount_at(moment: datetime, payments: Iterable[Payment], notes: Iterable[CreditNote]) -> int:
+    """How much of an invoice is given back at a moment: what was refunded, and credited without a refund."""
+    refunded = sum(payment.refunded_at(moment) for payment in payments)
+    return refunded + sum(note.amount for note in notes if not note.names_refund and note.counts.covers(moment))
 
 
 def of_line(line: str, amount: int, notes: Iterable[CreditNote]) -> tuple[Period, ...]:
     """While the credit notes' lines give back all of one line of an invoice, which was over *amount*."""
-    crediting = [(note, credited) for note in notes for name, credited in note.lines if name == line]
+    said = [note for note in notes if any(name == line for name, _ in note.lines)]
+    return _while_all(amount, lambda moment: of_line_at(moment, line, said), _moments_of(said))
 
-    def given_back(moment: datetime) -> int:
-        return sum(credited for note, credited in crediting if note.counts.covers(moment))
 
-    return _while_all(amount, given_back, _moments_of(note for note, _ in crediting))
+def of_line_at(moment: datetime, line: str, notes: Iterable[CreditNote]) -> int:
+    """How much of one line of an invoice the credit notes' lines give back at a moment."""
+    counting = (note for note in notes if note.counts.covers(moment))
+    return sum(credited for note in counting for name, credited in note.lines if name == line)
 
 
 def _moments_of(notes: Iterable[CreditNote]) -> set[datetime]:

@@ -119,7 +119,7 @@ def histories(facts: CustomerFacts) -> dict[str, InvoiceHistory]:
         grants[grant.invoice].append(grant)
     for revocation in facts.revocations:
         revocations[revocation.invoice].append(revocation)
-    ends = _subscription_ends(facts.ended_subscriptions)
+    ends = subscription_ends(facts.ended_subscriptions)
     payments = _by_invoice(payments_of(facts))
     notes: dict[str, list[CreditNote]] = defaultdict(list)
     for note in credit_notes_of(facts.credit_notes):
@@ -142,7 +142,7 @@ def _by_invoice(payments: Iterable[Payment]) -> dict[str, list[Payment]]:
     return found
 
 
-def _subscription_ends(said: Iterable[SubscriptionEnded]) -> dict[str | None, datetime]:
+def subscription_ends(said: Iterable[SubscriptionEnded]) -> dict[str | None, datetime]:
     """When each subscription ended (R7), by its id; by None, when all that were there did."""
     of_each: dict[str | None, list[SubscriptionEnded]] = defaultdict(list)
     for each in said:

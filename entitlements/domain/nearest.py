@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import timedelta
 
-from entitlements.domain.invoice import BilledLine, Credit, InvoiceHistory
+from entitlements.domain.invoice import InvoiceHistory
+from entitlements.domain.lines import BilledLine, Credit
 from entitlements.domain.what_if import Case
 
 MOST_INVOICES, MOST_LINES = 30, 300
 """An explanation is told from so many invoices and lines, those nearest to the moment: a what-if costs their square."""
+
+A_REVERSAL = 5
+"""As many lines as a refund, a dispute or a credit note stands for: each is a what-if of its own."""
 
 
 def related(case: Case) -> set[str]:
@@ -40,8 +44,13 @@ def nearest(case: Case, concerning: Collection[str]) -> list[InvoiceHistory]:
     found: list[InvoiceHistory] = []
     lines = 0
     for invoice in sorted(case.standing.invoices.values(), key=distance)[:MOST_INVOICES]:
-        lines += len(invoice.lines) + len(invoice.credits)
+        lines += len(invoice.lines) + len(invoice.credits) + A_REVERSAL * _reversals(invoice)
         if found and lines > MOST_LINES:
             break
         found.append(invoice)
     return found
+
+
+def _reversals(invoice: InvoiceHistory) -> int:
+    of_payments = sum(len(payment.refunds) + len(payment.disputes) for payment in invoice.payments)
+    return of_payments + len(invoice.credit_notes)

@@ -22,8 +22,8 @@ COUNTING = frozenset({"pending", "succeeded"})
 UNDONE = frozenset({"failed", "canceled"})
 """Statuses from which on it no longer does."""
 
-CLOSINGS = ("lost", "warning_closed", "prevented", "won")
-"""Statuses that close a dispute; of two in one second the later in this order counts (R6)."""
+CLOSINGS = frozenset({"lost", "prevented", "warning_closed", "won"})
+"""Statuses that close a dispute. Of two in one second the last by name counts, which is `won` before all (R6)."""
 
 LOST = "lost"
 INQUIRY = "warning_"
@@ -32,9 +32,14 @@ INQUIRY = "warning_"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """It gives back *amount*, in the currency's smallest unit, for as long as it *counts*; *undone_at* ends that."""
+    """
+    It gives back *amount*, in the currency's smallest unit, for as long as it *counts*; *undone_at* ends that.
+
+    *status* is the furthest that it was stated to have come to.
+    """
 
     id: str
+    status: str
     amount: int
     counts: Period
     undone_at: datetime | None
@@ -52,12 +57,13 @@ class Dispute:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
     """
-    A payment intent and its charges, or a charge alone; *ids* are theirs.
+    A payment intent and its charges, or a charge alone; *ids* are theirs, *customers* whose it was said to be.
 
     *amounts_refunded* are, by charge, the amounts that were stated to have been refunded in all, each with its moment.
     """
 
     ids: frozenset[str]
+    customers: frozenset[str]
     invoices: frozenset[str]
     amounts_refunded: Mapping[str, tuple[tuple[datetime, int], ...]]
     refunds: tuple[Refund, ...]
@@ -119,9 +125,10 @@ def _payment(facts: CustomerFacts, ids: frozenset[str]) -> Payment:
     for dispute in facts.disputes:
         if dispute.payment in ids:
             disputes[dispute.dispute].append(dispute)
-    links = (link for link in facts.payment_links if link.payment in ids)
+    links = [link for link in facts.payment_links if link.payment in ids]
     return Payment(
         ids=ids,
+        customers=frozenset(link.customer for link in links if link.customer is not None),
         invoices=frozenset(link.invoice for link in links if link.invoice is not None),
         amounts_refunded={charge: tuple(sorted(each)) for charge, each in sorted(amounts.items())},
         refunds=tuple(_refund(name, each) for name, each in sorted(refunds.items())),
@@ -134,20 +141,23 @@ def _refund(name: str, said: list[RefundStated]) -> Refund:
     undone = min((each.stated_at for each in said if each.status in UNDONE), default=None)
     return Refund(
         id=name,
+        status=max(said, key=lambda each: (_stage(each), each.stated_at, each.status)).status,
         amount=min((each.stated_at, each.amount) for each in said)[1],
         counts=Period(counting, END_OF_TIME).cut_at(undone),
         undone_at=undone,
     )
 
 
+def _stage(refund: RefundStated) -> int:
+    if refund.status in UNDONE:
+        return 3
+    return ("pending", "succeeded").index(refund.status) + 1 if refund.status in COUNTING else 0
+
+
 def _dispute(name: str, said: list[DisputeStated]) -> Dispute:
     """R6: suspended from what is no inquiry on until, of several closings, the last; for ever where that is `lost`."""
     since = min((each.at for each in said if not each.status.startswith(INQUIRY)), default=END_OF_TIME)
     closings = [each for each in said if each.status in CLOSINGS]
-    counts = max(closings or said, key=lambda each: (each.at, _weight(each), each.status))
+    counts = max(closings or said, key=lambda each: (each.at, each.status))
     is_over = bool(closings) and counts.status != LOST
     return Dispute(id=name, status=counts.status, suspends=Period(since, counts.at if is_over else END_OF_TIME))
-
-
-def _weight(dispute: DisputeStated) -> int:
-    return CLOSINGS.index(dispute.status) if dispute.status in CLOSINGS else -1

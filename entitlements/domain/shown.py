@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from entitlements.domain.access import Scope, Standing
-from entitlements.domain.facts import InvoiceSnapshot, canonical_json
+from entitlements.domain.facts import InvoiceSnapshot
+from entitlements.domain.given_back import amount_at
+from entitlements.domain.identity import canonical_json
 from entitlements.domain.invoice import RANK, InvoiceHistory, believed
 from entitlements.domain.period import Period
 from entitlements.domain.statements import first_known, first_stated
@@ -40,6 +42,9 @@ class InvoiceShown:
 
     *amounts* is the snapshot whose number and amounts count, None before any was seen. *lines_complete* says whether
     Stripe ever sent all lines, None where that is not known. *pay_at* is the hosted page, while it can be paid.
+    *given_back* is how much was refunded and credited by then, in the currency's smallest unit; *is_disputed* whether a
+    dispute over one of its payments is open, or lost: both whatever the plan makes of it, and None where no line is
+    known, for then nothing is looked for.
     """
 
     id: str
@@ -52,6 +57,8 @@ class InvoiceShown:
     pay_at: str | None
     lines_complete: bool | None
     is_contradictory: bool
+    given_back: int | None = None
+    is_disputed: bool | None = None
 
 
 def invoices_shown(
@@ -119,6 +126,8 @@ def _shown(
     at: datetime,
 ) -> InvoiceShown:
     status = history.status_at(at)
+    is_joined = bool(history.lines or history.credits)
+    disputes = [dispute for payment in history.payments for dispute in payment.disputes]
     amounts = snapshot_at(snapshots, status, at)
     created = history.created or (amounts.created if amounts else history.finalized_at)
     return InvoiceShown(
@@ -132,6 +141,8 @@ def _shown(
         pay_at=pay_at if status in OWED else None,
         lines_complete=any(each.lines_complete for each in snapshots) if snapshots else None,
         is_contradictory=history.is_contradictory,
+        given_back=amount_at(at, history.payments, history.credit_notes) if is_joined else None,
+        is_disputed=any(dispute.suspends.covers(at) for dispute in disputes) if is_joined else None,
     )
 
 

@@ -6,202 +6,141 @@ It rests on the decision itself (`access.py`) and on the same rules asked again 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 
-from entitlements.domain import what_if
-from entitlements.domain.access import Decision, Reason
+from entitlements.domain import what_if, why_changes
 from entitlements.domain.catalog import Plan, Revision, Revisions
-from entitlements.domain.cycles import Cycle
 from entitlements.domain.explanation import (
     Change,
     ExplainedGrant,
+    ExplainedManual,
     ExplainedRevocation,
     Explanation,
-    How,
-    Payment,
+    PersonsEye,
+    RevokedBy,
+    Unlinked,
 )
-from entitlements.domain.facts import InvoiceSnapshot, RevocationKind
-from entitlements.domain.invoice import BilledLine, InvoiceHistory
+from entitlements.domain.facts import CustomerFacts
+from entitlements.domain.given_back import credit_notes_of
+from entitlements.domain.lines import BilledLine
 from entitlements.domain.nearest import MOST_INVOICES, nearest, related
+from entitlements.domain.payments import Payment, payments_of
 from entitlements.domain.period import END_OF_TIME
-from entitlements.domain.shown import invoices_shown
-from entitlements.domain.spans import SpanReason
+from entitlements.domain.shown import InvoiceShown, invoices_shown
+from entitlements.domain.traces import Traces, traces_of
 from entitlements.domain.what_if import Case
+from entitlements.domain.why_by_hand import manual_grants
+from entitlements.domain.why_granted import grants
+from entitlements.domain.why_revoked import revocations
 from schemas.stripe_event import InvoiceStatus
 
+AS_KNOWN_NOW = END_OF_TIME - timedelta(microseconds=1)
+"""The last moment there is: by then all that is known has happened."""
 
-def explain(whole: Case, snapshots: tuple[InvoiceSnapshot, ...], now: datetime) -> Explanation:
+
+def explain(whole: Case, customer: str | None, now: datetime) -> Explanation:
     """
-    The decision of a case, explained; *snapshots* are the customer's, *now* says which catalog is the current one.
+    The decision of a case, explained; *customer* is whom it is about, None for nobody, *now* says which catalog is the
+    current one.
     """
     decision = whole.decision
     concerning = related(whole)
-    case = what_if.among(whole, nearest(whole, concerning))
-    revocations = tuple(_revocations(case))
-    grants = tuple(_grant(case, cycle, decision, revocations) for cycle in case.cycles)
-    shown = invoices_shown(whole.standing, snapshots, whole.scope, END_OF_TIME)[::-1]
+    case = what_if.narrowed(whole, nearest(whole, concerning))
+    shown = invoices_shown(whole.standing, whole.facts.invoices, whole.scope, AS_KNOWN_NOW)[::-1]
+    currencies = {each.id: each.amounts.currency for each in shown if each.amounts is not None}
+    revoked = revocations(case, currencies)
+    granted = grants(case, decision, revoked, currencies)
+    by_hand = manual_grants(case)
     told = {
-        *(grant.cycle.invoice.id for grant in grants),
-        *(revocation.invoice for revocation in revocations),
-        *(invoice for grant in grants for invoice in grant.because_of),
+        *(grant.cycle.invoice.id for grant in granted),
+        *(each.invoice for each in revoked),
+        *(invoice for grant in granted for invoice in grant.because_of),
     }
+    invoices = {invoice.id: invoice for invoice in shown if invoice.id in told}
+    eye = _persons_eye(whole, customer, shown)
     change = what_if.next_change(whole)
     current = whole.revisions.in_force_at(now)
     return Explanation(
         decision=decision,
         at=whole.at,
         is_past=whole.at < now,
-        grants=grants,
-        revocations=revocations,
-        invoices={invoice.id: invoice for invoice in shown if invoice.id in told},
-        revisions=_revisions(whole.revisions, current, grants),
-        payments=tuple(_payments(case, grants, revocations)),
+        grants=granted,
+        manual=by_hand,
+        revocations=revoked,
+        invoices=invoices,
+        revisions=_revisions(whole.revisions, current, granted, by_hand),
+        payments=tuple(why_changes.payments(case, granted, revoked)),
+        undoings=tuple(why_changes.undoings(case, revoked)),
         change=None if change is None else Change(at=change[0], decision=change[1]),
         plans=_plans_of(whole, current),
         known_apis=whole.known_apis,
-        unmapped=whole.standing.unmapped,
         nameable=tuple(_nameable(whole)),
-        incomplete=tuple(invoice.id for invoice in shown if invoice.lines_complete is False),
-        contradictory=whole.standing.contradictory,
-        lineless=tuple(each.id for each in shown if each.id not in whole.standing.invoices)[-MOST_INVOICES:],
+        eye=eye,
         left_out=len((concerning & {invoice.id for invoice in shown}) - case.standing.invoices.keys()),
+        traces=_traces(whole, invoices, eye, by_hand, revoked),
     )
 
 
-def _grant(
-    case: Case, cycle: Cycle, decision: Decision, revocations: tuple[ExplainedRevocation, ...]
-) -> ExplainedGrant:
-    opens = tuple(span for span in case.spans if span.cycle.line == cycle.line)
-    covering = [span for span in opens if span.period.covers(case.at)]
-    strongest = min(covering, key=lambda span: list(SpanReason).index(span.reason), default=None)
-    how = _closed(cycle, case.at) if strongest is None else How(strongest.reason.value)
-    because_of: tuple[str, ...] = ()
-    if how is How.ENDED:
-        because_of = tuple(each.invoice for each in revocations if each.lines and _took(each, cycle))
-    elif how is How.OPEN and cycle.period.covers(case.at) and (withholding := tuple(_withholding(case, cycle))):
-        how, because_of = How.WITHHELD, tuple(invoice for invoice in withholding if case.names(invoice))
-    owed = cycle.period.covers(case.at) and how in (How.OPEN, How.WITHHELD, How.UNCOLLECTIBLE)
-    named = (cycle.invoice.id, cycle.period) == (decision.invoice, decision.cycle)
-    return ExplainedGrant(
-        cycle=cycle,
-        how=how,
-        spoke=bool(covering) or named or (owed and decision.reason is Reason.PAYMENT_REQUIRED),
-        opens=opens,
-        until=None if strongest is None else strongest.period.end,
-        because_of=because_of,
+def _persons_eye(case: Case, customer: str | None, shown: Iterable[InvoiceShown]) -> PersonsEye:
+    """What belongs to no marketplace is told to those alone who ask about no single one."""
+    listed = list(shown)
+    is_everywhere = case.scope.marketplace is None
+    granted = {grant.id for grant in case.facts.manual_grants}
+    return PersonsEye(
+        unmapped=case.standing.unmapped,
+        incomplete=tuple(invoice.id for invoice in listed if invoice.lines_complete is False),
+        contradictory=case.standing.contradictory,
+        lineless=tuple(each.id for each in listed if each.id not in case.standing.invoices)[-MOST_INVOICES:],
+        unlinked=tuple(_unlinked(case.facts, customer, {*case.standing.invoices, *(each.id for each in listed)}))
+        if is_everywhere
+        else (),
+        homeless=tuple(each for each in case.facts.manual_revocations if is_everywhere and each.grant not in granted),
     )
 
 
-def _took(revocation: ExplainedRevocation, cycle: Cycle) -> bool:
-    return any(span.cycle.line == cycle.line for span in revocation.ended)
+def _unlinked(facts: CustomerFacts, customer: str | None, invoices: set[str]) -> Iterator[Unlinked]:
+    """What was taken back of the customer's payments, and credited, that leads to none of the *invoices* known."""
+    for payment in payments_of(facts):
+        taken_back = tuple(_money_taken_back(payment))
+        if taken_back and customer in payment.customers and invoices.isdisjoint(payment.invoices):
+            yield Unlinked(
+                taken_back=taken_back, payment=tuple(sorted(payment.ids)), invoices=tuple(sorted(payment.invoices))
+            )
+    for note in credit_notes_of(facts.credit_notes):
+        if note.invoice not in invoices and note.counts.end == END_OF_TIME:
+            yield Unlinked(taken_back=(note.id,), payment=(), invoices=(note.invoice,))
 
 
-def _closed(cycle: Cycle, at: datetime) -> How:
-    """Why a line opens nothing at *at*."""
-    status = cycle.invoice.status_at(at)
-    if status is InvoiceStatus.VOID:
-        return How.VOID
-    if cycle.ended_at is not None and cycle.ended_at <= at and cycle.ended_at < cycle.period.end:
-        return How.ENDED
-    if at < cycle.period.start:
-        return How.NOT_YET
-    match status:
-        case InvoiceStatus.DRAFT:
-            return How.NOT_FINALIZED
-        case InvoiceStatus.OPEN:
-            return How.OPEN
-        case InvoiceStatus.UNCOLLECTIBLE:
-            return How.UNCOLLECTIBLE
-        case InvoiceStatus.PAID:
-            return How.OVER if cycle.paid is not None and not cycle.paid.is_empty else How.PAID_TOO_LATE
+def _money_taken_back(payment: Payment) -> Iterator[str]:
+    """The refunds that stand and the disputes that are not settled, by id; else the charges that were refunded."""
+    refunds = [each.id for each in payment.refunds if each.counts.end == END_OF_TIME and not each.counts.is_empty]
+    yield from refunds or (() if payment.refunds else payment.amounts_refunded)
+    yield from (each.id for each in payment.disputes if each.suspends.end == END_OF_TIME and not each.suspends.is_empty)
 
 
-def _withholding(case: Case, cycle: Cycle) -> Iterator[str]:
-    """The older invoices, owed at the moment, but for which this line's unpaid terms would cover it (R2)."""
-    owed = [each for each in case.standing.invoices.values() if each.owed_for.covers(case.at)]
-    others = [each for each in owed if each.id != cycle.invoice.id]
-    rest = [each for each in case.standing.invoices.values() if each not in others]
-    if others and _covers(what_if.among(case, rest), cycle):
-        for other in others:
-            if not _covers(what_if.among(case, [*rest, other]), cycle):
-                yield other.id
-
-
-def _covers(case: Case, cycle: Cycle) -> bool:
-    return any(span.cycle.line == cycle.line and span.period.covers(case.at) for span in case.spans)
-
-
-def _revocations(case: Case) -> Iterator[ExplainedRevocation]:
-    """Those that ended something of this API or will once they are paid, and those of invoices with a line of it."""
-    concerned = {cycle.invoice.id for cycle in case.cycles}
-    invoices = (invoice for invoice in case.standing.invoices.values() if case.names(invoice.id))
-    found = [each for invoice in invoices for each in _revocations_of(case, invoice)]
-    for revocation in sorted(found, key=lambda each: (each.at or END_OF_TIME, each.invoice, each.lines)):
-        if revocation.ended or revocation.invoice in concerned or _would_end(case, revocation):
-            yield revocation
-
-
-def _would_end(case: Case, revocation: ExplainedRevocation) -> bool:
-    invoice = case.standing.invoices[revocation.invoice]
-    if revocation.at is not None or not invoice.owed_for.covers(case.at):
-        return False
-    return bool(what_if.opened_more(what_if.had(case, what_if.paid(invoice, case.at)), case))
-
-
-def _revocations_of(case: Case, invoice: InvoiceHistory) -> Iterator[ExplainedRevocation]:
-    for kind, status in STATUS_OF.items():
-        if status in invoice.moments:
-            without = what_if.never(invoice, status)
-            yield _revocation(case, kind, without, at=invoice.moments[status])
-    credited: dict[datetime | None, list[str]] = defaultdict(list)
-    for credit in invoice.credits:
-        at = None if invoice.paid_at is None else max(credit.period_start, invoice.paid_at)
-        credited[at].append(credit.line)
-    for at, lines in credited.items():  # those of one moment together: two may end the same, and either would do
-        without = what_if.without_credits(invoice, lines)
-        yield _revocation(case, RevocationKind.CREDITED, without, at=at, lines=tuple(lines))
-
-
-STATUS_OF = {
-    RevocationKind.MARKED_UNCOLLECTIBLE: InvoiceStatus.UNCOLLECTIBLE,
-    RevocationKind.VOIDED: InvoiceStatus.VOID,
-}
-"""The status that an invoice comes to by a revocation; of kinds that are not here it has none of its own."""
-
-
-def _revocation(
-    case: Case, kind: RevocationKind, without: InvoiceHistory, *, at: datetime | None, lines: tuple[str, ...] = ()
-) -> ExplainedRevocation:
-    ended = () if at is None else what_if.opened_more(case, what_if.had(case, without))
-    return ExplainedRevocation(
-        kind=kind,
-        invoice=without.id,
-        lines=lines,
-        at=at,
-        spoke=any(span.period.covers(case.at) for span in ended),
-        ended=ended,
+def _traces(
+    case: Case,
+    invoices: Iterable[str],
+    eye: PersonsEye,
+    by_hand: Iterable[ExplainedManual],
+    revoked: Iterable[ExplainedRevocation],
+) -> Traces:
+    ends = (RevokedBy.SUBSCRIPTION_ENDED, RevokedBy.CUSTOMER_DELETED)
+    told = list(revoked)
+    liftings = [each.lifted_by.id for each in told if each.lifted_by is not None]
+    return traces_of(
+        case.facts,
+        {name: case.standing.invoices.get(name) for name in (*invoices, *eye.lineless)},
+        unlinked=[id_ for each in eye.unlinked for id_ in (*each.taken_back, *each.payment)],
+        ended=[each.id for each in told if each.id is not None and each.kind in ends],
+        messages=[
+            *(each.grant.id for each in by_hand),
+            *(each.act.id for each in told if each.act is not None),
+            *liftings,
+            *(each.id for each in eye.homeless),
+        ],
     )
-
-
-def _payments(
-    case: Case, grants: tuple[ExplainedGrant, ...], revocations: tuple[ExplainedRevocation, ...]
-) -> Iterator[Payment]:
-    """The invoices owed at the moment that would open the API, open it longer or end it, were they paid at it."""
-    running = (grant.cycle.invoice.id for grant in grants if grant.cycle.period.end > case.at)
-    withholding = (invoice for grant in grants for invoice in grant.because_of)
-    crediting = (revocation.invoice for revocation in revocations if revocation.at is None)
-    for name in sorted({*running, *withholding, *crediting}, key=lambda each: (_finalized_at(case, each), each)):
-        invoice = case.standing.invoices[name]
-        if invoice.owed_for.covers(case.at):
-            until = what_if.had(case, what_if.paid(invoice, case.at)).decision.until
-            if until != case.decision.until:
-                yield Payment(invoice=name, until=until)
-
-
-def _finalized_at(case: Case, invoice: str) -> datetime:
-    return case.standing.invoices[invoice].finalized_at
 
 
 def _nameable(case: Case) -> Iterator[BilledLine]:
@@ -213,9 +152,13 @@ def _nameable(case: Case) -> Iterator[BilledLine]:
 
 
 def _revisions(
-    revisions: Revisions, current: Revision | None, grants: tuple[ExplainedGrant, ...]
+    revisions: Revisions,
+    current: Revision | None,
+    granted: Iterable[ExplainedGrant],
+    by_hand: Iterable[ExplainedManual],
 ) -> tuple[Revision, ...]:
-    told = {grant.cycle.revision for grant in grants} | ({current.number} if current else set())
+    told = {*(grant.cycle.revision for grant in granted), *(each.revision for each in by_hand)}
+    told |= {current.number} if current else set()
     return tuple(revision for revision in revisions.revisions if revision.number in told)
 
 

@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 import pytest
 import sqlalchemy as sa
 
-from entitlements.domain.facts import CatalogRevision, canonical_json
+from entitlements.domain.facts import CatalogRevision
+from entitlements.domain.identity import canonical_json
 from tests.asking import ANY, Api, listening
 from tests.pure_core import catalog
 from tests.recording import read
@@ -77,9 +78,11 @@ def test_the_answer_leads_to_the_log(fresh_database: str) -> None:
                 "cycle": cycle,
                 "opens": [],
                 "because_of": [],
+                "withheld": None,
                 "catalog_revision": 1,
             }
         ],
+        "manual_grants": [],
         "revocations": [],
         "invoices": {
             "in_2": {
@@ -97,10 +100,13 @@ def test_the_answer_leads_to_the_log(fresh_database: str) -> None:
                 "pay_at": pay_at,
                 "lines_complete": True,
                 "contradictory": False,
+                "given_back": 0,
+                "disputed": False,
                 "events": [
                     {
                         "id": "evt_1",
                         "type": "invoice.finalized",
+                        "about": "in_2",
                         "created": "2026-02-01T01:00:00Z",
                         **record,
                         "offset": 0,
@@ -109,6 +115,7 @@ def test_the_answer_leads_to_the_log(fresh_database: str) -> None:
                     {
                         "id": "evt_2",
                         "type": "invoice.payment_failed",
+                        "about": "in_2",
                         "created": "2026-02-01T01:05:00Z",
                         **record,
                         "offset": 1,
@@ -117,6 +124,7 @@ def test_the_answer_leads_to_the_log(fresh_database: str) -> None:
                 ],
             }
         },
+        "other_events": [],
         "catalog": [{"number": 1, "in_force_from": None, "applied_by": "ann", "records": []}],
         "needs_an_eye": [],
     }

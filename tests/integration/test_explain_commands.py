@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from entitlements.domain.facts import CatalogRevision, canonical_json
+from entitlements.domain.facts import CatalogRevision
+from entitlements.domain.identity import canonical_json
 from tests.asking import SETTINGS_SCHEMA, Api, listening
 from tests.pure_core import catalog
 from tests.recording import reached, read

@@ -69,6 +69,8 @@ def test_an_open_invoice_is_shown_with_where_to_pay_it(api: Api) -> None:
                 "pay_at": PAY_AT,
                 "lines_complete": True,
                 "contradictory": False,
+                "given_back": 0,
+                "disputed": False,
             }
         ],
         "has_more": False,

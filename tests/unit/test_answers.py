@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from entitlements.api import answers
-from entitlements.domain.access import Decision, Reason
 from entitlements.domain.catalog import Enforcement, Per
+from entitlements.domain.decision import Decision, Reason
 from entitlements.domain.period import Period
 from entitlements.domain.quotas import QuotaAllowed
 
@@ -54,6 +54,15 @@ def test_what_a_denial_does_not_rest_on_is_left_out() -> None:
     context = {"reason": "not_entitled", "status": 403, "max_age": 2}
     assert answers.evaluation(decision) == {"decision": False, "context": context}
     assert answers.entitlement(decision) == {"api": "orders", "decision": False, **context}
+
+
+def test_what_has_no_end_has_no_until() -> None:
+    """A grant by hand that goes on until it is revoked: allowed, and no moment is made up for its end."""
+    decision = Decision(api="orders", reason=Reason.MANUAL, max_age=timedelta(seconds=10), plan="enterprise")
+
+    context = {"reason": "manual", "status": 200, "plan": "enterprise", "max_age": 10}
+    assert answers.evaluation(decision) == {"decision": True, "context": context}
+    assert answers.entitlement(decision) == {"api": "orders", "decision": True, **context}
 
 
 @pytest.mark.parametrize(("left", "max_age"), [(timedelta(seconds=1.9), 1), (timedelta(milliseconds=1), 0)])

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from rich.console import Console
 
-from entitlements.api.explain import document
-from entitlements.api.subjects import Subject, SubjectType
 from ops.explained import shown
-from tests.explaining import explained, stated
+from tests.explaining import TERMINAL_WIDTH, document_of, text
 from tests.pure_core import plan, plans
 from tests.renewals import renewal
 from tests.stripe_builders import Bill, Line, paid
 
 LEEWAY = plans(enterprise=plan(renewal_leeway="2h"))
-WIDTH = 100
 
 GOLDEN: dict[str, tuple[tuple[Bill, ...], str, str]] = {
     "paid": (
@@ -132,17 +127,6 @@ Catalog
 }
 
 
-def text(*bills: Bill, **asked: Any) -> str:
-    """What is shown of an explanation, without the spaces at the ends of lines."""
-    found = document(
-        explained(*bills, **asked), Subject(type=SubjectType.CUSTOMER, id="cus_1"), "cus_1", stated(*bills), ()
-    )
-    console = Console(width=WIDTH, color_system=None)
-    with console.capture() as captured:
-        console.print(shown(found))
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
-
-
 @pytest.mark.parametrize(("bills", "at", "wanted"), list(GOLDEN.values()), ids=list(GOLDEN))
 def test_an_explanation_is_shown_as_a_person_reads_it(bills: tuple[Bill, ...], at: str, wanted: str) -> None:
     """The answer first, then what would change it, then grants, revocations, invoices with their events, catalog."""
@@ -167,13 +151,7 @@ def test_of_a_long_history_people_are_shown_what_is_near() -> None:
 def test_real_ids_fit_the_width() -> None:
     """With ids as long as Stripe's, and times with seconds, no id and no address is broken over two lines."""
     long = "in_1MtHbELkdIwHu7ixl4OzzPMv"
-    found = document(
-        explained(paid(Line(id="il_1"), id=long, at="01-01T10:11:12"), at="01-15"),
-        Subject(type=SubjectType.CUSTOMER, id="cus_1"),
-        "cus_1",
-        (),
-        (),
-    )
+    found = document_of(paid(Line(id="il_1"), id=long, at="01-01T10:11:12"), at="01-15")
     found["invoices"][long]["events"] = [
         {
             "id": "evt_1NG8Du2eZvKYlo2CUI79vXWy",
@@ -186,23 +164,21 @@ def test_real_ids_fit_the_width() -> None:
             "twin_of": "evt_2",
         }
     ]
-    console = Console(width=WIDTH, color_system=None)
+    console = Console(width=TERMINAL_WIDTH, color_system=None)
     with console.capture() as captured:
         console.print(shown(found))
 
     assert (
         "  = 11 Jan 2026 10:15:07 invoice.marked_uncollectible evt_1NG8Du2eZvKYlo2CUI79vXWy 11 @ 12345678"
     ) in captured.get()
-    assert max(len(line) for line in captured.get().splitlines()) <= WIDTH
+    assert max(len(line) for line in captured.get().splitlines()) <= TERMINAL_WIDTH
 
 
 def test_nothing_in_an_id_is_obeyed_by_the_terminal() -> None:
     """Escape sequences and markup are shown as they are written."""
     odd = paid(Line(id="il_1"), id="in_[red]\x1b[2J", at="01-01")
-    found = document(
-        explained(odd, at="01-15"), Subject(type=SubjectType.CUSTOMER, id="cus_1"), "cus_1", stated(odd), ()
-    )
-    console = Console(width=WIDTH, color_system=None)
+    found = document_of(odd, at="01-15")
+    console = Console(width=TERMINAL_WIDTH, color_system=None)
     with console.capture() as captured:
         console.print(shown(found))
 

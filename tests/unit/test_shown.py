@@ -14,7 +14,10 @@ from entitlements.domain.facts import CustomerFacts, Fact, Grant, InvoiceSnapsho
 from entitlements.domain.shown import InvoiceShown, invoices_shown, snapshot_at
 from entitlements.store import as_revisions
 from schemas.stripe_event import InvoiceStatus
+from tests.pure_core import facts_of, plan, plans, record
 from tests.stated import JULY, JUNE, PAY_AT, catalog, line, snapshot, voided_too
+from tests.stripe_builders import events, on, paid
+from tests.taking_back import charge, credit_note, dispute, refund
 
 PAID, OPEN, VOID = InvoiceStatus.PAID, InvoiceStatus.OPEN, InvoiceStatus.VOID
 UNCOLLECTIBLE = InvoiceStatus.UNCOLLECTIBLE
@@ -166,3 +169,34 @@ def test_lines_are_complete_once_any_snapshot_had_them_all() -> None:
         False,
         True,
     ]
+
+
+@pytest.mark.parametrize(
+    ("at", "given_back", "is_disputed"),
+    [("01-05", 0, False), ("01-06", 1000, False), ("01-10", 1000, True), ("01-15", 1500, False), ("01-25", 500, False)],
+)
+def test_what_was_given_back_and_disputed_is_shown_as_it_was(at: str, given_back: int, is_disputed: bool) -> None:
+    """Refunds and credit notes that count at the moment, and whether a dispute stands; whatever the plan's terms."""
+    known = [
+        *events(paid()),
+        charge(at="01-01"),
+        refund("pending", at="01-06", amount=1000),
+        refund("failed", at="01-20", amount=1000),
+        dispute("needs_response", at="01-10"),
+        dispute("won", at="01-15"),
+        credit_note(at="01-15", amount=500),
+    ]
+    facts = facts_of(record({}, known))
+    terms = plans(enterprise=plan(on_refund="keep", on_dispute="keep"))
+    scope = Scope(integration="main")
+
+    (invoice,) = invoices_shown(standing(facts, scope, terms), facts.invoices, scope, on(at))
+
+    assert (invoice.given_back, invoice.is_disputed) == (given_back, is_disputed)
+
+
+def test_of_an_invoice_without_a_known_line_nobody_says_that_nothing_was_given_back() -> None:
+    """Payments are looked for where lines are known."""
+    (invoice,) = shown(of(PAID, JUNE))
+
+    assert (invoice.given_back, invoice.is_disputed) == (None, None)

@@ -13,9 +13,13 @@ from typing import Any
 
 import pytest
 
-from entitlements.domain.access import ALLOWING, Reason, Scope
+from entitlements.domain.access import Scope
+from entitlements.domain.changes_in_words import would_change
+from entitlements.domain.decision import ALLOWING, Reason
+from entitlements.domain.grants_in_words import grant_spoke
 from entitlements.domain.nearest import MOST_INVOICES, MOST_LINES
-from entitlements.domain.sentences import grant_spoke, headline, needs_an_eye, revocation_spoke, would_change
+from entitlements.domain.revocations_in_words import revocation_spoke
+from entitlements.domain.sentences import headline, needs_an_eye
 from tests.explaining import case_of, explained, told
 from tests.pure_core import INTEGRATION, ask, catalog, plan, plans, revisions
 from tests.renewals import SECOND, TERMS, UPGRADE, renewal
@@ -318,7 +322,7 @@ def test_what_a_payment_is_said_to_do_is_what_it_does(bills: tuple[Bill, ...], a
 @pytest.mark.parametrize(("bills", "asked"), [story[:2] for story in STORIES.values()], ids=list(STORIES))
 def test_the_next_change_is_the_next_one(bills: tuple[Bill, ...], asked: dict[str, Any]) -> None:
     """Asked at every full hour of two months, the first answer with another reason comes at the moment promised."""
-    case, _ = case_of(*bills, **{name: value for name, value in asked.items() if name != "now"})
+    case = case_of(*bills, **{name: value for name, value in asked.items() if name != "now"})
     reason, promised = case.decision.reason, explained(*bills, **asked).change
     full_hour = case.at.replace(minute=0)
     hours = (full_hour + timedelta(hours=hour) for hour in range(1, 24 * 60))
