@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 ENTITLE := $(VENV)/bin/entitle
 
-.PHONY: demo up test check storm containers-test bench clean
+.PHONY: demo up test check storm histories containers-test bench clean
 
 demo: $(VENV)/installed ## Play a customer's story through the whole program.
 	@$(ENTITLE) demo
@@ -25,6 +25,10 @@ check: $(VENV)/installed ## What needs no server: format, lint, types, house rul
 
 storm: $(VENV)/installed ## Kill every process in turn for two minutes, servers included; the scenarios in ../shared are told meanwhile.
 	@$(VENV)/bin/python -m tests.acceptance.storm
+
+histories: $(VENV)/installed ## Twenty thousand generated histories against the oracle, then the five planted mistakes.
+	@$(VENV)/bin/python -m tests.histories
+	@$(VENV)/bin/python -m tests.histories --planted
 
 containers-test: ## docker-compose.yml for real: needs a Docker engine and the images (tests/containers/README.md).
 	@tests/containers/play.sh

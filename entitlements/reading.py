@@ -16,19 +16,21 @@ from entitlements.domain.facts import CatalogRevision, CustomerFacts, Fact
 from entitlements.store import TABLE_OF, one_of_each_number
 
 _FACTS_OF = text("""
-WITH own AS (
-    SELECT payment_intent, charge FROM payment_links
+WITH RECURSIVE linked AS (
+    SELECT * FROM payment_links
     WHERE integration = :integration AND customer = :customer
     UNION
-    SELECT payment_intent, charge FROM payment_links
+    SELECT * FROM payment_links
     WHERE integration = :integration AND invoice = ANY (ARRAY(
         SELECT DISTINCT invoice FROM grants WHERE integration = :integration AND customer = :customer))
-), linked AS (
-    SELECT * FROM payment_links
-    WHERE integration = :integration AND payment_intent = ANY (ARRAY(SELECT payment_intent FROM own))
     UNION
-    SELECT * FROM payment_links
-    WHERE integration = :integration AND charge = ANY (ARRAY(SELECT charge FROM own))
+    SELECT further.* FROM linked CROSS JOIN LATERAL (
+        SELECT * FROM payment_links
+        WHERE integration = :integration AND payment_intent = linked.payment_intent
+        UNION ALL
+        SELECT * FROM payment_links
+        WHERE integration = :integration AND charge = linked.charge
+    ) AS further
 ), refunded AS (
     SELECT * FROM refunds
     WHERE integration = :integration AND payment_intent = ANY (ARRAY(SELECT payment_intent FROM linked))
@@ -69,18 +71,23 @@ SELECT json_build_object(
         WHERE integration = :integration AND customer = :customer)
 )::text
 """)
-"""From a payment to its charges, or from a charge to its payment intent, and no further: Stripe chains no more."""
+"""From payment intents to their charges and from charges to their payment intents, as far as links lead."""
 
 _CUSTOMERS_OF = text("""
-WITH own AS (
-    SELECT payment_intent, charge FROM payment_links
-    WHERE integration = :integration AND :payment IN (payment_intent, charge)
-), linked AS (
+WITH RECURSIVE linked AS (
     SELECT * FROM payment_links
-    WHERE integration = :integration AND payment_intent = ANY (ARRAY(SELECT payment_intent FROM own))
+    WHERE integration = :integration AND payment_intent = :payment
     UNION
     SELECT * FROM payment_links
-    WHERE integration = :integration AND charge = ANY (ARRAY(SELECT charge FROM own))
+    WHERE integration = :integration AND charge = :payment
+    UNION
+    SELECT further.* FROM linked CROSS JOIN LATERAL (
+        SELECT * FROM payment_links
+        WHERE integration = :integration AND payment_intent = linked.payment_intent
+        UNION ALL
+        SELECT * FROM payment_links
+        WHERE integration = :integration AND charge = linked.charge
+    ) AS further
 )
 SELECT customer FROM linked WHERE customer IS NOT NULL
 UNION

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import click
@@ -142,10 +142,16 @@ def block(whom: Whom, start: datetime | None, end: datetime | None, reason: str,
     Example: entitle block --customer cus_123 --until 2026-03-01T00:00:00Z --reason "abuse, ticket 4711"
     """
     now = _now_within(start, end)
-    catalog = newest_catalog(published_facts(settings.kafka(Environment())))
+    facts = published_facts(settings.kafka(Environment()))
+    catalog = newest_catalog(facts)
     integration = integration_of(whom, catalog)
-    said = _said("block", integration, customer_of(whom, integration), now, reason)
-    act = CustomerBlocked(**said, start=start or now, end=end)
+    customer = customer_of(whom, integration)
+    lifted = (
+        each.at for each in _of_kind(Unblock, facts) if (each.integration, each.customer) == (integration, customer)
+    )
+    # Said after every lifting that is read here, whose clock may have been ahead: else it would be lifted already.
+    at = max(now, *(each + timedelta(microseconds=1) for each in lifted), now)
+    act = CustomerBlocked(**_said("block", integration, customer, at, reason), start=start or now, end=end)
     where = f" --integration {integration}" if len(catalog.integrations) > 1 else ""
     undo = f"Lift it with `entitle unblock --customer {act.customer}{where}`."
     _publish(act, f"{act.customer} is blocked {_during(start, end)}: {act.id}. {undo}", as_json)

@@ -69,7 +69,8 @@ def explain(
 @click.option("--json", "as_json", is_flag=True, help='{"event": …, "records": [{"topic": …, "groups": […], …}]}')
 def event(event: str, integration: str | None, as_json: bool) -> None:
     """
-    Say where an event is in the log, what each consumer group made of it, and which events say the same.
+    Say where an event, or an operator's message, is in the log, what each consumer group made of it, and which events
+    say the same.
 
     Example: entitle event evt_123
     """

@@ -19,6 +19,9 @@ from schemas.stripe_event import object_of
 ENDED = "customer.subscription.deleted"
 """The one subscription event that decides anything: a subscription's status is no evidence of payment (R7)."""
 
+CANCELED = "canceled"
+"""Status of an invoice's payment that did not pay it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
@@ -94,8 +97,9 @@ def _links(body: Json) -> Iterator[Link]:
         case "invoice":
             yield _link(body, invoice=body.get("id"))
             for paid in _data(body.get("payments")):
-                yield _link(mapping(paid.get("payment")), invoice=body.get("id"), customer=body.get("customer"))
-        case "invoice_payment" if body.get("status") != "canceled":
+                if paid.get("status") != CANCELED:
+                    yield _link(mapping(paid.get("payment")), invoice=body.get("id"), customer=body.get("customer"))
+        case "invoice_payment" if body.get("status") != CANCELED:
             yield _link(mapping(body.get("payment")), invoice=body.get("invoice"))
         case "charge":
             yield _link(body, charge=body.get("id"), invoice=body.get("invoice"))

@@ -18,7 +18,7 @@ from entitlements.domain import given_back
 from entitlements.domain.catalog import NamedPlan, OnCancel, OnDispute, OnRefund, Plan, Revision, Revisions
 from entitlements.domain.invoice import InvoiceHistory
 from entitlements.domain.lines import BilledLine, Credit
-from entitlements.domain.period import END_OF_TIME, Period, one_cycle_from
+from entitlements.domain.period import Period, one_cycle_from
 
 
 class WithheldFor(StrEnum):
@@ -117,9 +117,9 @@ def _plan_of(
 
 
 def _ends_last(cycle: Cycle) -> tuple[float, bool, str]:
-    """Of lines that count once together, the one that a credit leaves longest, and rather one that is no proration."""
-    ended_at = cycle.ended_at or END_OF_TIME
-    return (-ended_at.timestamp(), cycle.line.proration, cycle.line.id)
+    """Of lines that count once together, the one of which most is left, and rather one that is no proration."""
+    ends = max((left.end for left in cycle.left_of(cycle.period)), default=cycle.period.start)
+    return (-ends.timestamp(), cycle.line.proration, cycle.line.id)
 
 
 def _may_grant(line: BilledLine, invoice: InvoiceHistory) -> bool:

@@ -1,4 +1,4 @@
-"""What a decision says: whether a customer may call an API at a moment, why, and until when (contract, section 6). Pure."""
+"""What a decision says: may a customer call an API at a moment, why, and until when (contract, section 6). Pure."""
 
 from __future__ import annotations
 

@@ -114,7 +114,9 @@ class Revocation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceSnapshot:
     """
-    What a person is shown of an invoice: its number, status, amounts and where to pay it; decides nothing.
+    What a person is shown of an invoice: its number, status, amounts and where to pay it.
+
+    It decides nothing but this: when that status was first shown, where no snapshot gives its transition a time.
 
     Amounts are in the currency's smallest unit.
     """

@@ -52,8 +52,17 @@ def _joined(said: list[CreditNoteStated]) -> CreditNote:
         amount=one.amount,
         counts=Period(min(each.issued_at for each in said), END_OF_TIME).cut_at(voided_at),
         names_refund=any(each.names_refund for each in said),
-        lines=tuple(zip(one.lines, one.line_amounts, strict=True)),
+        lines=tuple(sorted(_lines(said).items())),
     )
+
+
+def _lines(said: list[CreditNoteStated]) -> dict[str, int]:
+    """By line what is credited of it: Stripe leaves lines out of long ones, so each as the fullest statement has it."""
+    lines: dict[str, int] = {}
+    for each in said:
+        for line, amount in zip(each.lines, each.line_amounts, strict=True):
+            lines[line] = max(amount, lines.get(line, amount))
+    return lines
 
 
 def whole(total: int | None, payments: Iterable[Payment], notes: Iterable[CreditNote]) -> tuple[Period, ...]:

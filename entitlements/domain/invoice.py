@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from entitlements.domain.facts import CustomerFacts, Grant, Revocation, RevocationKind
+from entitlements.domain.facts import CustomerFacts, Grant, InvoiceSnapshot, Revocation, RevocationKind
 from entitlements.domain.given_back import CreditNote, credit_notes_of
 from entitlements.domain.lines import BilledLine, Credit, billed_line, credit
 from entitlements.domain.payments import Payment, payments_of
@@ -119,6 +119,9 @@ def histories(facts: CustomerFacts) -> dict[str, InvoiceHistory]:
         grants[grant.invoice].append(grant)
     for revocation in facts.revocations:
         revocations[revocation.invoice].append(revocation)
+    snapshots: dict[str, list[InvoiceSnapshot]] = defaultdict(list)
+    for snapshot in facts.invoices:
+        snapshots[snapshot.invoice].append(snapshot)
     ends = subscription_ends(facts.ended_subscriptions)
     payments = _by_invoice(payments_of(facts))
     notes: dict[str, list[CreditNote]] = defaultdict(list)
@@ -126,7 +129,7 @@ def histories(facts: CustomerFacts) -> dict[str, InvoiceHistory]:
         notes[note.invoice].append(note)
     return {
         name: replace(
-            _joined(name, grants[name], revocations[name], ends),
+            _joined(name, grants[name], revocations[name], snapshots[name], ends),
             payments=tuple(payments[name]),
             credit_notes=tuple(notes[name]),
         )
@@ -166,7 +169,11 @@ def believed(moments: dict[InvoiceStatus, datetime]) -> tuple[dict[InvoiceStatus
 
 
 def _joined(
-    name: str, grants: list[Grant], revocations: list[Revocation], ends: Mapping[str | None, datetime]
+    name: str,
+    grants: list[Grant],
+    revocations: list[Revocation],
+    snapshots: list[InvoiceSnapshot],
+    ends: Mapping[str | None, datetime],
 ) -> InvoiceHistory:
     lines: dict[str, list[Grant]] = defaultdict(list)
     credited: dict[str, list[Revocation]] = defaultdict(list)
@@ -175,7 +182,7 @@ def _joined(
     for revocation in revocations:
         if revocation.kind is RevocationKind.CREDITED and revocation.line is not None:
             credited[revocation.line].append(revocation)
-    moments, is_contradictory = believed(_moments(grants, revocations))
+    moments, is_contradictory = believed(_moments(grants, revocations, snapshots))
     invoice_plan = first_stated((grant.stated_at, grant.invoice_plan or None) for grant in grants)
     return InvoiceHistory(
         id=name,
@@ -190,9 +197,14 @@ def _joined(
     )
 
 
-def _moments(grants: list[Grant], revocations: list[Revocation]) -> dict[InvoiceStatus, datetime]:
+def _moments(
+    grants: list[Grant], revocations: list[Revocation], snapshots: list[InvoiceSnapshot]
+) -> dict[InvoiceStatus, datetime]:
+    """Also a snapshot of which no line states anything, for Stripe left the others out, shows the status it has."""
     given: dict[InvoiceStatus, list[datetime | None]] = defaultdict(list)
     shown: dict[InvoiceStatus, list[datetime]] = defaultdict(list)
+    for snapshot in snapshots:
+        shown[snapshot.status].append(snapshot.stated_at)
     for grant in grants:
         shown[grant.status].append(grant.stated_at)
         given[InvoiceStatus.OPEN].append(grant.finalized_at)

@@ -23,7 +23,7 @@ UNDONE = frozenset({"failed", "canceled"})
 """Statuses from which on it no longer does."""
 
 CLOSINGS = frozenset({"lost", "prevented", "warning_closed", "won"})
-"""Statuses that close a dispute. Of two in one second the last by name counts, which is `won` before all (R6)."""
+"""Statuses that close a dispute. Of two in one second the last by name counts: `lost` comes first, `won` last (R6)."""
 
 LOST = "lost"
 INQUIRY = "warning_"
@@ -98,41 +98,46 @@ def payments_of(facts: CustomerFacts) -> tuple[Payment, ...]:
         *facts.refunds,
         *facts.disputes,
     ]
-    groups = _connected((each.payment_intent, each.charge) for each in said)
-    return tuple(_payment(facts, ids) for ids in sorted(groups, key=sorted))
+    group_of = _connected((each.payment_intent, each.charge) for each in said)
+    of_each: dict[frozenset[str], list[PaymentLink | AmountRefunded | RefundStated | DisputeStated]] = defaultdict(list)
+    for each in said:
+        if each.payment is not None:
+            of_each[group_of[each.payment]].append(each)
+    return tuple(_payment(ids, of_each[ids]) for ids in sorted(of_each, key=sorted))
 
 
-def _connected(pairs: Iterable[tuple[str | None, str | None]]) -> set[frozenset[str]]:
-    """The groups of ids that belong together, each id in one."""
+def _connected(pairs: Iterable[tuple[str | None, str | None]]) -> dict[str, frozenset[str]]:
+    """The ids that belong together, by each of them."""
     group_of: dict[str, frozenset[str]] = {}
     for pair in pairs:
         joined = frozenset(id_ for id_ in pair if id_ is not None)
         joined = joined.union(*(group_of.get(id_, frozenset()) for id_ in joined))
         group_of |= dict.fromkeys(joined, joined)
-    return set(group_of.values())
+    return group_of
 
 
-def _payment(facts: CustomerFacts, ids: frozenset[str]) -> Payment:
+def _payment(ids: frozenset[str], said: list[PaymentLink | AmountRefunded | RefundStated | DisputeStated]) -> Payment:
+    links: list[PaymentLink] = []
     amounts: dict[str, list[tuple[datetime, int]]] = defaultdict(list)
     refunds: dict[str, list[RefundStated]] = defaultdict(list)
     disputes: dict[str, list[DisputeStated]] = defaultdict(list)
-    for amount in facts.amounts_refunded:
-        if amount.charge in ids:
-            amounts[amount.charge].append((amount.stated_at, amount.amount))
-    for refund in facts.refunds:
-        if refund.payment in ids:
-            refunds[refund.refund].append(refund)
-    for dispute in facts.disputes:
-        if dispute.payment in ids:
-            disputes[dispute.dispute].append(dispute)
-    links = [link for link in facts.payment_links if link.payment in ids]
+    for each in said:
+        match each:
+            case PaymentLink():
+                links.append(each)
+            case AmountRefunded():
+                amounts[each.charge].append((each.stated_at, each.amount))
+            case RefundStated():
+                refunds[each.refund].append(each)
+            case DisputeStated():
+                disputes[each.dispute].append(each)
     return Payment(
         ids=ids,
         customers=frozenset(link.customer for link in links if link.customer is not None),
         invoices=frozenset(link.invoice for link in links if link.invoice is not None),
-        amounts_refunded={charge: tuple(sorted(each)) for charge, each in sorted(amounts.items())},
-        refunds=tuple(_refund(name, each) for name, each in sorted(refunds.items())),
-        disputes=tuple(_dispute(name, each) for name, each in sorted(disputes.items())),
+        amounts_refunded={charge: tuple(sorted(stated)) for charge, stated in sorted(amounts.items())},
+        refunds=tuple(_refund(name, stated) for name, stated in sorted(refunds.items())),
+        disputes=tuple(_dispute(name, stated) for name, stated in sorted(disputes.items())),
     )
 
 
@@ -155,9 +160,15 @@ def _stage(refund: RefundStated) -> int:
 
 
 def _dispute(name: str, said: list[DisputeStated]) -> Dispute:
-    """R6: suspended from what is no inquiry on until, of several closings, the last; for ever where that is `lost`."""
+    """
+    R6: suspended from what is no inquiry on until it is closed; for ever where it is lost last.
+
+    What was closed before that was the inquiry. That it is over may be told again (`funds_reinstated` after `won`): of
+    the closings after which none is lost the first counts.
+    """
     since = min((each.at for each in said if not each.status.startswith(INQUIRY)), default=END_OF_TIME)
-    closings = [each for each in said if each.status in CLOSINGS]
-    counts = max(closings or said, key=lambda each: (each.at, each.status))
-    is_over = bool(closings) and counts.status != LOST
-    return Dispute(id=name, status=counts.status, suspends=Period(since, counts.at if is_over else END_OF_TIME))
+    closings = sorted((each.at, each.status) for each in said if each.status in CLOSINGS and each.at >= since)
+    lost = max((closing for closing in closings if closing[1] == LOST), default=None)
+    over = next((at for at, status in closings if lost is None or (at, status) > lost), END_OF_TIME)
+    status = closings[-1][1] if closings else max((each.at, each.status) for each in said)[1]
+    return Dispute(id=name, status=status, suspends=Period(since, over))

@@ -42,6 +42,7 @@ PRINTERS = (
     "benchmarks",
     "tests/acceptance/shared.py",  # a program of its own, run by `make test`
     "tests/acceptance/storm.py",  # a program of its own
+    "tests/histories/__main__.py",  # a program of its own
     "tests/conftest.py",  # says which servers the tests run on
 )
 EVERYTHING = (None, "Exception", "BaseException", "builtins.Exception", "builtins.BaseException")

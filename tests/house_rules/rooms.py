@@ -43,6 +43,9 @@ ROOMS = {
     "benchmarks": Room(may=(*OURS, "benchmarks")),
     "tests": Room(may=(*OURS, "tests")),
     "tests/house_rules": Room(may=("tests.house_rules",)),
+    "tests/histories": Room(may=(*OURS, "tests")),
+    "tests/histories/model.py": Room(may=("tests.histories",), pure=True),
+    "tests/histories/oracle.py": Room(may=("tests.histories.model",), pure=True),  # shares nothing with the program
     "tests/unit": Room(may=(*OURS, "tests")),
     "tests/integration": Room(may=(*OURS, "tests")),
     "tests/acceptance": Room(may=(*OURS, "tests")),

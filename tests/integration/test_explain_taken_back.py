@@ -169,7 +169,7 @@ def test_ended_subscriptions_and_operators_have_their_events(fresh_database: str
 
 def test_an_operators_grant_is_explained(fresh_database: str) -> None:
     """What it gives, by whom and why, when it opens the API, and what ended it; long because it is every key."""
-    acts = [grant("01-05", plan=None, apis=("orders",)), revocation("01-06", at="01-06")]
+    acts: list[Json | OperatorAct] = [grant("01-05", plan=None, apis=("orders",)), revocation("01-06", at="01-06")]
     with listening(fresh_database, CATALOG) as api:
         read(api.engine, acts)
         body = why(api, **LATER)

@@ -60,6 +60,20 @@ def opened(*disputes: Json, bill: Bill | None = None, **terms: Any) -> list[str]
             id="lost and won in one second",
         ),
         pytest.param(
+            [dispute("needs_response", at="01-06"), dispute("won", at="01-20"), dispute("won", at="01-25")],
+            BACK,
+            id="won, and told so again when the funds are back",
+        ),
+        pytest.param(
+            [
+                dispute("warning_needs_response", at="01-02"),
+                dispute("warning_closed", at="01-04"),
+                dispute("needs_response", at="01-06"),
+            ],
+            ENDED,
+            id="an inquiry that was closed and became a dispute after all",
+        ),
+        pytest.param(
             [dispute("needs_response", at="01-06"), dispute("won", at="01-20"), dispute("lost", at="01-25", id="du_2")],
             ["il_1 paid 01-01..01-06", "il_1 paid 01-20..01-25"],
             id="two of one payment",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.pure_core import bill_of, facts_of, plan, plans, record, spans_in
-from tests.stripe_builders import Bill, Json, Line, Shape, event, events, paid, snapshot
+from tests.stripe_builders import Bill, Json, Line, Shape, event, events, one_off, paid, snapshot
 from tests.taking_back import charge, credit_note, crediting, dispute, invoice_payment, refund
 
 WHOLE = ["il_1 paid 01-01..02-01"]
@@ -133,6 +133,30 @@ def test_a_credit_notes_line_that_reaches_a_lines_amount_ends_that_line_alone() 
         "il_2 paid 01-01..02-01",
     ]
     assert len(opened(credit_note(at="01-06", lines=crediting("il_1", 2499)), bill=bill)) == 2
+
+
+def test_lines_of_a_credit_note_that_were_left_out_at_first_count() -> None:
+    """Stripe sends ten of them; the whole note follows under the same event, and whichever is read first."""
+    bill = paid(Line(id="il_1"), Line(id="il_2", item="si_2", amount=2500))
+    short = credit_note(at="01-06", amount=1, lines=crediting("il_1", 2500))
+    both = crediting("il_1", 2500)["data"] + crediting("il_2", 2500)["data"]
+    whole = credit_note(at="01-06", amount=1, lines={"object": "list", "data": both})
+
+    for told in ([short, whole], [whole, short]):
+        assert opened(*told, bill=bill) == ["il_1 paid 01-01..01-06", "il_2 paid 01-01..01-06"]
+
+
+def test_of_lines_that_count_once_together_the_one_that_is_not_given_back_counts() -> None:
+    """The invoice's metadata names the plan of both; crediting either leaves the other."""
+    lines = (one_off(id="il_1", price=None, amount=1000), one_off(id="il_2", price=None, amount=1500))
+    bill = paid(*lines, metadata={"entitlement_plan": "enterprise"})
+
+    assert opened(credit_note(at="01-06", amount=1000, lines=crediting("il_1", 1000)), bill=bill) == [
+        "il_2 paid 01-01..02-01"
+    ]
+    assert opened(credit_note(at="01-06", amount=1500, lines=crediting("il_2", 1500)), bill=bill) == [
+        "il_1 paid 01-01..02-01"
+    ]
 
 
 def test_nothing_is_all_of_an_invoice_of_nothing() -> None:

@@ -274,3 +274,13 @@ def test_an_invoice_of_credit_lines_alone_has_a_history() -> None:
 
     assert when(invoice) == {"open": "01-10", "paid": "01-11"}
     assert (invoice.lines, [credit.line for credit in invoice.credits]) == ((), ["il_1"])
+
+
+def test_a_snapshot_that_shows_no_line_still_shows_its_status() -> None:
+    """Stripe may leave out all lines that grant something; since when the invoice was open is known all the same."""
+    bill = Bill(finalized="01-02")
+    no_lines = {"data": [], "has_more": True}
+    bare = event("invoice.finalized", snapshot(bill, "open", status_transitions={}, lines=no_lines), at="01-02")
+    whole = event("invoice.updated", snapshot(bill, "open", status_transitions={}), at="01-05")
+
+    assert history(whole, bare).finalized_at == on("01-02")

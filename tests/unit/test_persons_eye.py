@@ -11,7 +11,7 @@ from entitlements.domain.sentences import needs_an_eye
 from tests.acts import grant, revocation
 from tests.explaining import Known, case_of, document_of, explained, told
 from tests.pure_core import INTEGRATION, catalog, plan, revisions
-from tests.stripe_builders import Bill, Line, paid
+from tests.stripe_builders import Bill, Line, event, paid, snapshot
 from tests.taking_back import charge, credit_note, dispute, invoice_payment, refund
 
 JANUARY = paid()
@@ -84,6 +84,16 @@ def test_what_belongs_to_no_marketplace_is_told_to_none() -> None:
     explanation = explained(*known, at="01-15", scope=Scope(integration=INTEGRATION, marketplace="acme"))
 
     assert (needs_an_eye(explanation), explanation.manual) == ((), ())
+
+
+def test_lines_that_stripe_left_out_need_an_eye() -> None:
+    """An invoice of which no snapshot had all its lines may hide a grant."""
+    cut = snapshot(JANUARY, "paid")
+    cut["lines"]["has_more"] = True
+
+    assert needs_an_eye(explained(event("invoice.paid", cut, at="01-01"), at="01-15")) == (
+        "Invoice in_1: Stripe left lines out of its events.",
+    )
 
 
 @pytest.mark.parametrize(("marketplace", "refunds"), [("acme", ["re_1"]), ("other", [])])

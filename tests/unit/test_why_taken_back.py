@@ -21,6 +21,7 @@ from entitlements.domain.reversals import SubscriptionEnded
 from entitlements.domain.revocations_in_words import revocation_spoke
 from entitlements.domain.sentences import headline
 from entitlements.domain.what_if import Case
+from entitlements.domain.why import explain
 from tests.acts import block, grant, revocation, unblock
 from tests.explaining import Known, case_of, explained, told
 from tests.pure_core import INTEGRATION, plan, plans
@@ -117,7 +118,7 @@ STORIES: dict[str, tuple[tuple[Known, ...], dict[str, Any], str, tuple[str, ...]
             JANUARY,
             charge(refunded=1000, at="01-06"),
             charge(refunded=2500, at="01-11"),
-            charge(refunded=1000, at="01-12"),
+            charge(refunded=500, at="01-12"),
         ),
         {"at": "01-15"},
         f"deny 403 refunded: {WAS} was given back",
@@ -369,6 +370,20 @@ STORIES: dict[str, tuple[tuple[Known, ...], dict[str, Any], str, tuple[str, ...]
         ),
         ["- blocked block_1 by ann: a reason; closes everything until 25 Jan 2026 00:00 UTC"],
     ),
+    "blocked until an end, and lifted when it was over": (
+        (JANUARY, block("01-10", "01-12"), unblock("01-13", at="01-11")),
+        {"at": "01-15"},
+        PAID,
+        (ENDS, LAPSES),
+        ["- blocked block_1 by ann: a reason; closes everything until 12 Jan 2026 00:00 UTC"],
+    ),
+    "disputed, the cycle being over": (
+        (JANUARY, CHARGE, dispute("needs_response", at="01-06")),
+        {"at": "02-15"},
+        f"deny 402 cycle_lapsed: {WAS} was paid, and the payment is disputed, and nothing paid covers the moment",
+        (f"{NEEDS}.", STILL),
+        [f"- disputed du_1 (needs_response): suspended the paid cycle {RAN_ON}"],
+    ),
     "blocked, and lifted": (
         (JANUARY, block("01-10"), unblock("01-12", at="01-11", by="bob", reason="settled")),
         {"at": "01-15"},
@@ -605,6 +620,38 @@ def test_how_an_operators_grant_spoke(known: tuple[Known, ...], at: str, how: st
 
     assert f"{'*' if manual.spoke else '-'} {manual.how}" == how
     assert manual_spoke(manual) == f"{said}; given by ann: a reason"
+
+
+@pytest.mark.parametrize(
+    ("bills", "asked", "said"),
+    [
+        (
+            (Bill(finalized="01-01"),),
+            {"at": "01-02", "terms": plans(enterprise=plan(first_unpaid="5d"))},
+            "not paid yet: unpaid terms until 6 Jan 2026 00:00 UTC",
+        ),
+        ((JANUARY,), {"at": "02-01T01:00", "terms": LEEWAY}, "paid and over: leeway until 1 Feb 2026 02:00 UTC"),
+        ((JANUARY,), {"at": "01-15"}, "paid: open until 1 Feb 2026 00:00 UTC"),
+    ],
+)
+def test_how_a_line_that_opens_the_api_spoke(bills: tuple[Bill, ...], asked: dict[str, Any], said: str) -> None:
+    """Why it is open, and until when."""
+    explanation = explained(*bills, **asked)
+
+    assert [said] == [grant_spoke(each, explanation.at) for each in explanation.grants]
+
+
+def test_where_no_amount_is_known_none_is_told() -> None:
+    """The currency stands on an invoice's snapshot, which another consumer reads: it may be behind."""
+    case_ = case((JANUARY, CHARGE, refund("succeeded", at="01-06")), {"at": "01-15"})
+    explanation = explain(replace(case_, facts=replace(case_.facts, invoices=())), CUSTOMER, case_.at)
+
+    assert [grant_spoke(each, explanation.at) for each in explanation.grants] == [
+        "given back since 6 Jan 2026 00:00 UTC by re_1"
+    ]
+    assert [revocation_spoke(each) for each in explanation.revocations] == [
+        f"re_1 (succeeded): ended the paid cycle {RAN_ON}"
+    ]
 
 
 def test_what_opens_another_api_is_not_told() -> None:

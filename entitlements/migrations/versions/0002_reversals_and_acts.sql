@@ -1,6 +1,10 @@
 -- Refunds, disputes, credit notes, ended subscriptions and operators' acts, as `entitlements/reversal_tables.py` and
 -- `entitlements/act_tables.py` say; a test compares the two.
 
+-- What was recorded before says nothing of it, so consumers read the log again from its beginning.
+TRUNCATE grants;
+TRUNCATE consumer_offsets;
+
 ALTER TABLE grants ADD COLUMN invoice_total BIGINT;
 
 COMMENT ON COLUMN grants.invoice_total IS 'in the currency''s smallest unit';
