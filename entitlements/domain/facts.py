@@ -116,7 +116,7 @@ class InvoiceSnapshot:
     """
     What a person is shown of an invoice: its number, status, amounts and where to pay it.
 
-    It decides nothing but this: when that status was first shown, where no snapshot gives its transition a time.
+    It decides little: the due date, and since when a status was shown, where lines that Stripe left out hide them.
 
     Amounts are in the currency's smallest unit.
     """

@@ -188,7 +188,12 @@ def _joined(
         id=name,
         created=first_known((grant.stated_at, grant.invoice_created) for grant in grants),
         billing_reason=first_known((grant.stated_at, grant.billing_reason) for grant in grants),
-        due_date=first_stated((grant.stated_at, grant.due_date) for grant in grants),
+        due_date=first_stated(
+            [
+                *((grant.stated_at, grant.due_date) for grant in grants),
+                *((snapshot.stated_at, snapshot.due_date) for snapshot in snapshots),
+            ]
+        ),
         moments=moments,
         is_contradictory=is_contradictory,
         lines=tuple(billed_line(said, invoice_plan, ends) for _, said in sorted(lines.items())),
@@ -200,11 +205,12 @@ def _joined(
 def _moments(
     grants: list[Grant], revocations: list[Revocation], snapshots: list[InvoiceSnapshot]
 ) -> dict[InvoiceStatus, datetime]:
-    """Also a snapshot of which no line states anything, for Stripe left the others out, shows the status it has."""
+    """
+    Since when a status was shown that no snapshot gives a time, a snapshot tells too of which no line states anything,
+    for Stripe left the others out.
+    """
     given: dict[InvoiceStatus, list[datetime | None]] = defaultdict(list)
     shown: dict[InvoiceStatus, list[datetime]] = defaultdict(list)
-    for snapshot in snapshots:
-        shown[snapshot.status].append(snapshot.stated_at)
     for grant in grants:
         shown[grant.status].append(grant.stated_at)
         given[InvoiceStatus.OPEN].append(grant.finalized_at)
@@ -213,6 +219,10 @@ def _moments(
         shown[revocation.status or _STATUS_OF[revocation.kind]].append(revocation.stated_at)
         given[_STATUS_OF[revocation.kind]].append(revocation.at)
         given[InvoiceStatus.OPEN].append(revocation.finalized_at)
+    furthest = max(map(RANK.__getitem__, shown), default=0)
+    for snapshot in snapshots:
+        if RANK[snapshot.status] <= furthest:  # how far it came, grants and revocations say
+            shown[snapshot.status].append(snapshot.stated_at)
     moments = {}
     for status in given.keys() | shown.keys():
         times = [at for at in given[status] if at is not None] or shown[status]

@@ -24,6 +24,7 @@ def subscription(chance: Chance, name: str, shapes: tuple[str, ...]) -> tuple[li
     as_invoice_item = second is None and chance.one(False, True)
     invoices: list[Invoice] = []
     pending: list[Line] = []
+    on: str | None
     for number in chance.times(1, 2, 3, 3):
         if number:
             cycle = replace(cycle, id=chance.name("il"), start=cycle.end, end=cycle.end + length)
@@ -39,14 +40,17 @@ def subscription(chance: Chance, name: str, shapes: tuple[str, ...]) -> tuple[li
         if billed.void_at is not None and chance.one(False, True):
             anew = [replace(line, id=chance.name("il")) for line in lines]
             invoices.append(invoice(chance, anew, billed.void_at, reason, shapes))
-        pending = []
+        pending, on = [], billed.id
         for _ in chance.times(0, 0, 1, 2):
-            cycle, pending = _changed(chance, cycle, billed.id, as_invoice_item=as_invoice_item)
-            if chance.one(True, False):
-                at = pending[0].start
-                invoices.append(invoice(chance, pending, at, chance.one("subscription_update", "manual"), shapes))
-                billed = invoices[-1] if cycle in pending else billed
+            cycle, changes = _changed(chance, cycle, on, as_invoice_item=as_invoice_item)
+            pending += changes
+            at_once = chance.one(True, False)
+            if at_once:
+                reason = chance.one("subscription_update", "manual")
+                invoices.append(invoice(chance, pending, changes[0].start, reason, shapes))
                 pending = []
+            if cycle in changes:
+                on = invoices[-1].id if at_once else None
         if chance.rarely(8):
             cycle = replace(cycle, quantity=0)
     ended_at = cycle.start + chance.one(3 * DAY, 0, length, length + HOUR, HOUR)
@@ -88,7 +92,7 @@ def _second(chance: Chance, cycle: Line, usage: str) -> Line:
     return replace(second, metered=True, quantity=7, start=cycle.start - (cycle.end - cycle.start), end=cycle.start)
 
 
-def _changed(chance: Chance, cycle: Line, on: str, *, as_invoice_item: bool) -> tuple[Line, list[Line]]:
+def _changed(chance: Chance, cycle: Line, on: str | None, *, as_invoice_item: bool) -> tuple[Line, list[Line]]:
     """
     The cycle as it goes on, and what is billed for a change: what is left of the old price is credited, and billed of
     the new, or a whole cycle that begins then; or a part is merely taken off.

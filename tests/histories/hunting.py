@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from unittest import mock
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis.internal.conjecture.engine import ConjectureRunner
+from hypothesis.internal.conjecture import engine
 
 from tests.histories.laws import Play, check_laws, plays
 from tests.histories.program import Program, programs
@@ -19,6 +19,8 @@ from tests.servers import new_database
 
 AT_A_TIME = 500
 """Histories of one hunt: hypothesis remembers all of a hunt, and so becomes slower."""
+
+LONGEST_SHRINKING_S = 90
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,11 @@ def hunt(program: Program, histories: int, number: int, *, shrink: bool = True) 
 
     began = time.monotonic()
     # hypothesis would try five near copies of each history, and find less in the same time.
-    with suppress(AssertionError), mock.patch.object(ConjectureRunner, "generate_mutations_from", return_value=None):
+    with (
+        suppress(AssertionError),
+        mock.patch.object(engine.ConjectureRunner, "generate_mutations_from", return_value=None),
+        mock.patch.object(engine, "MAX_SHRINKING_SECONDS", LONGEST_SHRINKING_S),
+    ):
         try_one()
     return Hunt(histories=tried, seconds=time.monotonic() - began, prey=found[-1] if found else None)
 

@@ -245,7 +245,7 @@ class Invoice:
                 status=status,
                 said=said,
                 shape=self.shapes[number % len(self.shapes)],
-                lines=1 if number < self.lacking else len(self.lines),
+                lines=1 if number < min(self.lacking, len(told) - 1) else len(self.lines),
             )
             for number, (created, _, kind, status, said) in enumerate(sorted(told, key=lambda each: each[:2]))
         ]

@@ -434,7 +434,8 @@ def _credited(each: Billed, invoices: list[Known]) -> int:
         max(credit.start, known.paid)
         for known in invoices
         for credit in known.invoice.lines
-        if credit.amount < 0 and credit.proration and known.paid < NEVER and _credits(credit, known, each)
+        if credit.amount < 0 and credit.proration and known.paid < NEVER and _showing(credit, known.invoice)
+        if _credits(credit, known, each)
     ]
     return min(found, default=NEVER)
 

@@ -31,6 +31,8 @@ DISPUTED = (
     ((0, "needs_response"), (4 * DAY, "warning_closed")),
     ((0, "lost"),),
     ((0, "won"),),
+    ((0, "needs_response"), (4 * DAY, "won"), (5 * DAY, "won")),
+    ((0, "warning_needs_response"), (DAY, "warning_closed"), (2 * DAY, "needs_response")),
 )
 
 
