@@ -66,7 +66,7 @@ def main() -> None:
         if servers.database is None or servers.database.pid is None:
             raise ValueError("the benchmark needs the embedded PostgreSQL: it counts its CPU")
         url = settings.database_url(Environment(variables={"ENTITLE_DATABASE_URL": servers.database.address}))
-        database = engine(url, SCHEMA, connections=2)
+        database = engine(url, SCHEMA, connections=2, ask_first=False)
         migrate(database, SCHEMA)
         print("| records | groups | client | PostgreSQL | both | on the clock |\n|---|---|---|---|---|---|")
         for size in SIZES:

@@ -90,7 +90,7 @@ def consume(environment: Environment, names: Collection[str]) -> None:
     """Be the consumer of the groups *names*, all in one, until told to stop."""
     schema, source = settings.schema(environment), settings.kafka(environment)
     limit = settings.dead_letters_in_a_row(environment)
-    database = engine(settings.database_url(environment), schema, connections=2)
+    database = engine(settings.database_url(environment), schema, connections=2, ask_first=False)
     address = settings.health_address(environment)
     _log_to_stderr(environment)
     condition, registry = Condition(time.monotonic), process_registry(environment, kafka_group(names))

@@ -37,10 +37,7 @@ def test_every_tale_in_every_shape_and_order(program: Running) -> None:
 
 
 def test_a_consumer_killed_beside_others(program: Running) -> None:
-    """
-    Beside the joint process one for each group, as in a deploy, and another joint one; the first killed with -9 in
-    mid-run: the same answers, no fact twice.
-    """
+    """Beside others, joint and apart, one is killed with -9 in mid-run: the same answers, no fact twice."""
     told = tellings(f"k{uuid.uuid4().hex[:8]}x", orders=("shuffled with duplicates and twins",))
     deliveries = list(interleaved(told, seed=2))
     thirds = len(deliveries) // 3
