@@ -31,6 +31,7 @@ def decide(message: Message) -> tuple[Fact, ...]:
         pay_at=invoice.hosted_invoice_url,
         created=invoice.created,
         due_date=invoice.due_date,
+        invoice_plan=invoice.plan,
         lines_complete=invoice.lines_complete,
         stated_at=head.created,
     )

@@ -113,6 +113,7 @@ def snapshot(customer: str, **changed: Any) -> InvoiceSnapshot:
         "pay_at": PAY_AT,
         "created": JUNE,
         "due_date": None,
+        "invoice_plan": "",
         "lines_complete": True,
         "stated_at": JUNE,
     }

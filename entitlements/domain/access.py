@@ -6,7 +6,7 @@ Contract, section 6. Everything known is taken in, whenever it became known; onl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -168,7 +168,7 @@ def _allowed(customer: Standing, api: str, at: datetime, spans: list[Span], manu
         reason=reason,
         max_age=_until_next(at, ALLOW_MAX_AGE, [until]),
         until=None if until == END_OF_TIME else until,
-        quotas=added_up([_plan_and_quantity(each) for each in speaking]),
+        quotas=added_up(list({_counts_as(each): _plan_and_quantity(each) for each in speaking}.values())),
     )
     match min(speaking, key=_shown_first):
         case Span(cycle=cycle):
@@ -186,6 +186,11 @@ def _allowed(customer: Standing, api: str, at: datetime, spans: list[Span], manu
 def _shown_first(given: Span | Manual) -> tuple[float, tuple[str, ...]]:
     names = _names(given.cycle) if isinstance(given, Span) else (given.grant.id,)
     return -given.period.end.timestamp(), names
+
+
+def _counts_as(given: Span | Manual) -> Hashable:
+    """What adds to quotas once, however many of its lines speak."""
+    return given.cycle.counts_as if isinstance(given, Span) else given.grant.digest
 
 
 def _plan_and_quantity(given: Span | Manual) -> tuple[Plan | None, Decimal]:

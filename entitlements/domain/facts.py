@@ -116,9 +116,10 @@ class InvoiceSnapshot:
     """
     What a person is shown of an invoice: its number, status, amounts and where to pay it.
 
-    It decides little: the due date, and since when a status was shown, where lines that Stripe left out hide them.
+    It decides little: the due date, the plan that the metadata names, and since when a status was shown, where lines
+    that Stripe left out hide them.
 
-    Amounts are in the currency's smallest unit.
+    *invoice_plan* is empty where the metadata named none. Amounts are in the currency's smallest unit.
     """
 
     integration: str
@@ -135,6 +136,7 @@ class InvoiceSnapshot:
     pay_at: str | None
     created: datetime
     due_date: datetime | None
+    invoice_plan: str
     lines_complete: bool
     stated_at: datetime
     _digest: bytes | None = memo()

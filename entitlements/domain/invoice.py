@@ -183,17 +183,13 @@ def _joined(
         if revocation.kind is RevocationKind.CREDITED and revocation.line is not None:
             credited[revocation.line].append(revocation)
     moments, is_contradictory = believed(_moments(grants, revocations, snapshots))
-    invoice_plan = first_stated((grant.stated_at, grant.invoice_plan or None) for grant in grants)
+    said: list[Grant | InvoiceSnapshot] = [*grants, *snapshots]
+    invoice_plan = first_stated((each.stated_at, each.invoice_plan or None) for each in said)
     return InvoiceHistory(
         id=name,
         created=first_known((grant.stated_at, grant.invoice_created) for grant in grants),
         billing_reason=first_known((grant.stated_at, grant.billing_reason) for grant in grants),
-        due_date=first_stated(
-            [
-                *((grant.stated_at, grant.due_date) for grant in grants),
-                *((snapshot.stated_at, snapshot.due_date) for snapshot in snapshots),
-            ]
-        ),
+        due_date=first_stated((each.stated_at, each.due_date) for each in said),
         moments=moments,
         is_contradictory=is_contradictory,
         lines=tuple(billed_line(said, invoice_plan, ends) for _, said in sorted(lines.items())),
