@@ -277,6 +277,29 @@ def test_an_invoice_of_credit_lines_alone_has_a_history() -> None:
     assert (invoice.lines, [credit.line for credit in invoice.credits]) == ((), ["il_1"])
 
 
+@pytest.mark.parametrize(
+    ("bill", "bare", "expected"),
+    [
+        (Bill(finalized="01-02", paid="01-03"), "paid", {"open": "01-02", "paid": "01-03"}),
+        (Bill(finalized="01-02", voided="01-04"), "void", {"open": "01-02", "void": "01-04"}),
+        (
+            Bill(finalized="01-02", uncollectible="01-04"),
+            "uncollectible",
+            {"open": "01-02", "uncollectible": "01-04"},
+        ),
+    ],
+)
+def test_a_snapshot_that_shows_no_line_tells_when_it_came_to_what(
+    bill: Bill, bare: str, expected: dict[str, str]
+) -> None:
+    """Its status counts though no other snapshot is as far, and so do the times that it gives."""
+    whole = event("invoice.finalized", snapshot(bill, "open", status_transitions={}), at="01-05")
+    told = event(f"invoice.{bare}", snapshot(bill, bare, lines={"data": [], "has_more": True}), at="01-06")
+
+    for order in permutations([whole, told]):
+        assert when(history(*order)) == expected
+
+
 def test_a_snapshot_that_shows_no_line_still_shows_its_status() -> None:
     """Stripe may leave out all lines that grant something; since when the invoice was open is known all the same."""
     bill = Bill(finalized="01-02")

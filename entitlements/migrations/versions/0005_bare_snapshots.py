@@ -1,4 +1,4 @@
-"""The plan that an invoice's metadata names, as snapshots say it of which no line states anything."""
+"""What an invoice's snapshot says of its status, its times and its plan, though no line of it states anything."""
 
 from __future__ import annotations
 
