@@ -65,7 +65,18 @@ def standing(facts: CustomerFacts, scope: Scope, revisions: Revisions) -> Standi
     """
     What a customer has, once for many questions. A customer is *named* when Stripe, or an operator, ever named it.
     """
-    invoices = with_items(histories(facts))
+    return standing_with(invoices_of(facts), facts, scope, revisions)
+
+
+def invoices_of(facts: CustomerFacts) -> dict[str, InvoiceHistory]:
+    """A customer's invoices, by id: the same in any scope and under any revisions."""
+    return with_items(histories(facts))
+
+
+def standing_with(
+    invoices: Mapping[str, InvoiceHistory], facts: CustomerFacts, scope: Scope, revisions: Revisions
+) -> Standing:
+    """What `standing` is, from invoices that are joined already, as `invoices_of` does, for to join them costs most."""
     in_scope = billed_in(scope, invoices, revisions)
     sold = {cycle.invoice.id for cycle in in_scope.cycles}
     pages: dict[str, list[tuple[datetime, str]]] = {}

@@ -21,9 +21,10 @@ from tests.differing import (
     side,
     span,
 )
-from tests.pure_core import catalog, plan, revisions
+from tests.pure_core import catalog, facts_of, plan, record, revisions
 from tests.renewals import renewal
-from tests.stripe_builders import Bill, Line, one_off, paid, written
+from tests.stripe_builders import Bill, Line, events, one_off, paid, written
+from tests.taking_back import credit_note, crediting
 
 
 def test_the_same_terms_change_nothing() -> None:
@@ -148,6 +149,22 @@ def test_lines_that_count_once_are_told_once() -> None:
     found = applied(catalog(), GOLD, named)
 
     assert lines(found.lines) == ["il_1 mapped: None to gold"]
+
+
+def test_lines_that_no_longer_count_once_add_up_otherwise() -> None:
+    """Once the plan lists their price, each line counts: quotas double, though lines, plan and periods are the same."""
+    once = catalog({"gold": plan(prices=[], apis=["orders"], calls=1000)})
+    each = catalog({"gold": plan(prices=["price_gold"], apis=["orders"], calls=1000)})
+    lines = (one_off(price="price_gold"), one_off(id="il_2", price="price_gold"))
+    notes = (
+        credit_note(at="01-05", amount=2500, lines=crediting("il_1", 2500)),
+        credit_note(at="01-10", amount=2500, lines=crediting("il_2", 2500), id="cn_2"),
+    )
+    told = facts_of(record({}, [*events(paid(*lines, metadata={"entitlement_plan": "gold"})), *notes]))
+
+    found = compared(side(told, revisions(once)), side(told, revisions(once, ("2025-12-01", each))))
+
+    assert changes(found) == ["changed acme/orders 01-01..01-05 in_1"]
 
 
 def test_marketplaces_are_told_apart() -> None:
