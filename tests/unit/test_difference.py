@@ -226,6 +226,18 @@ def test_an_api_given_by_hand_is_told_once() -> None:
     ]
 
 
+def test_a_plan_given_by_hand_opens_its_own_marketplace_alone() -> None:
+    """Another marketplace that sells an API of the same name has nothing to do with it."""
+    terms = revisions(catalog(elsewhere={"gold": plan(prices=["price_gold"], apis=["orders", "labs"])}))
+    nothing = side(CustomerFacts(named=True), terms)
+
+    by_plan = compared(nothing, side(given_by_hand(plan_name="gold", end="01-21"), terms))
+    by_api = compared(nothing, side(given_by_hand(apis=("labs",), end="01-21"), terms))
+
+    assert changes(by_plan) == ["opened other/labs 01-01..01-21 grant-1", "opened other/orders 01-01..01-21 grant-1"]
+    assert changes(by_api) == ["opened other/labs 01-01..01-21 grant-1"]
+
+
 def test_whoever_is_blocked_neither_gains_nor_loses() -> None:
     """A block beats everything: during it nothing was open, and nothing opens or closes."""
     facts = blocked(CustomerFacts(named=True), "01-11", "01-21")
