@@ -15,7 +15,7 @@ from entitlements.domain.changes_in_words import would_change
 from entitlements.domain.grants_in_words import grant_spoke, manual_spoke
 from entitlements.domain.revocations_in_words import revocation_spoke
 from entitlements.domain.sentences import headline
-from tests.acts import block, grant
+from tests.acts import block, grant, unblock
 from tests.acts import revocation as revoked
 from tests.explaining import Known, explained
 from tests.pure_core import plan, plans
@@ -127,6 +127,12 @@ def test_several_are_told_together(known: tuple[Known, ...], at: str, expected: 
     assert expected in would_change(explained(*known, at=at, terms=TWO), WHO)
 
 
+def credited(number: int) -> Bill:
+    """An invoice that credits one line of the first."""
+    line = Line(id=f"il_c{number}", start="01-11", amount=-1000, proration=True, credited=("in_1", (f"il_{number}",)))
+    return paid(line, id=f"in_c{number}", at="01-12")
+
+
 MARCH = renewal(replace(SECOND, id="il_3", start="03-01", end="04-01"), id="in_3", finalized="03-01")
 OVERDUE = "not paid: unpaid terms withheld"
 BOTH = {"data": crediting("il_1", 2500)["data"] + crediting("il_2", 2500)["data"]}
@@ -167,6 +173,39 @@ SUSPENDED_SINCE = "disputed since 5 Jan 2026 00:00 UTC"
             "il_1",
             "given back since 5 Jan 2026 00:00 UTC: 25.00 of 25.00 usd, by re_1",
             id="a note with its refund",
+        ),
+        pytest.param(
+            (JANUARY, charge(at="01-01"), refund("succeeded", at="01-06"), dispute("lost", at="01-07")),
+            {"at": "01-10"},
+            "il_1",
+            "given back since 6 Jan 2026 00:00 UTC: 25.00 of 25.00 usd, by re_1",
+            id="given back before it was disputed",
+        ),
+        pytest.param(
+            (JANUARY, charge(at="01-01"), refund("succeeded", at="01-06")),
+            {"at": "02-01"},
+            "il_1",
+            "given back since 6 Jan 2026 00:00 UTC: 25.00 of 25.00 usd, by re_1",
+            id="asked at its end",
+        ),
+        pytest.param(
+            (
+                JANUARY,
+                paid(Line(id="il_2", item="si_2"), id="in_2"),
+                charge(refunded=2500, at="01-06"),
+                charge(refunded=2500, at="01-04", id="ch_2", invoice="in_2", payment_intent="pi_2"),
+            ),
+            {"at": "01-10"},
+            "il_1",
+            "given back since 6 Jan 2026 00:00 UTC: 25.00 of 25.00 usd, by ch_1",
+            id="another invoice's money too",
+        ),
+        pytest.param(
+            (paid(Line(), Line(id="il_2", item="si_2")), credited(1), credited(2)),
+            {"at": "01-20"},
+            "il_2",
+            "ended 12 Jan 2026 00:00 UTC by a credit of in_c2",
+            id="credited by one of two",
         ),
         pytest.param(
             (paid(Line(subscription=None)), customer_deleted(at="01-10")),
@@ -248,6 +287,24 @@ RAN = "which else ran until 1 Feb 2026 00:00 UTC"
             "01-12",
             "by ann: a reason; closes everything until 15 Jan 2026 00:00 UTC",
             id="a block with an end",
+        ),
+        pytest.param(
+            (block("01-10", "01-20"), unblock("01-20", at="01-15")),
+            "01-12",
+            "by ann: a reason; closes everything until 20 Jan 2026 00:00 UTC",
+            id="a block that ended by itself when it was lifted",
+        ),
+        pytest.param(
+            (block("01-10"), unblock("01-15", at="01-01"), unblock("01-13", at="01-14", id="unblock_2", by="bob")),
+            "01-12",
+            "by ann: a reason; closed everything until 13 Jan 2026 00:00 UTC, lifted by bob: a reason",
+            id="a block that was lifted twice",
+        ),
+        pytest.param(
+            (block("01-10"), unblock("01-15", at="01-01")),
+            "01-12",
+            "by ann: a reason; closed everything until 15 Jan 2026 00:00 UTC, lifted by ann: a reason",
+            id="a block that was lifted as it was said",
         ),
     ],
 )
