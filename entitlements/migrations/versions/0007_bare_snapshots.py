@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0005"
+revision = "0007"
 down_revision = "0004"
 
 
