@@ -154,6 +154,37 @@ SUSPENDED_SINCE = "disputed since 5 Jan 2026 00:00 UTC"
         ),
         pytest.param((Bill(finalized="01-01"),), {"at": "02-01"}, "il_1", "not paid, and its cycle is over", id="over"),
         pytest.param(
+            (Bill(finalized="01-01"),), {"at": "01-01"}, "il_1", "not paid: its terms open nothing unpaid", id="begun"
+        ),
+        pytest.param(
+            (JANUARY, credited(1)),
+            {"at": "01-12"},
+            "il_1",
+            "ended 12 Jan 2026 00:00 UTC by a credit of in_c1",
+            id="credited just then",
+        ),
+        pytest.param(
+            (JANUARY, subscription_deleted(at="01-10")),
+            {"at": "01-10", "terms": plans(enterprise=plan(on_cancel="immediately"))},
+            "il_1",
+            "ended 10 Jan 2026 00:00 UTC with its subscription sub_1",
+            id="ended just then",
+        ),
+        pytest.param(
+            (JANUARY, charge(at="01-01"), refund("succeeded", at="01-06")),
+            {"at": "01-06"},
+            "il_1",
+            "given back since 6 Jan 2026 00:00 UTC: 25.00 of 25.00 usd, by re_1",
+            id="given back just then",
+        ),
+        pytest.param(
+            (paid(), charge(at="01-01"), dispute("needs_response", at="01-05"), credited(1)),
+            {"at": "02-10"},
+            "il_1",
+            "disputed since 5 Jan 2026 00:00 UTC by du_1 (needs_response)",
+            id="disputed when it was credited",
+        ),
+        pytest.param(
             (Bill(finalized="01-01"), subscription_deleted(at="01-10")),
             {"at": "01-10"},
             "il_1",
