@@ -218,3 +218,15 @@ def test_of_an_invoice_without_a_known_line_nobody_says_that_nothing_was_given_b
     (invoice,) = shown(of(PAID, JUNE))
 
     assert (invoice.given_back, invoice.is_disputed) == (None, None)
+
+
+def test_when_it_is_due_and_was_made_is_shown_of_every_invoice() -> None:
+    """Whether a line bills for something or snapshots alone know of it; and at its very moment it is finalized."""
+    by_line = (line(due_date=JULY), of(OPEN, JUNE, due_date=JULY))
+    alone = (of(OPEN, JUNE, due_date=JULY, created=JUNE - HOUR, finalized_at=JUNE),)
+
+    for facts, created in ((by_line, JUNE), (alone, JUNE - HOUR)):
+        (invoice,) = shown(*facts, at=JUNE)
+        assert (invoice.id, invoice.due_date, invoice.created) == ("in_cus_paid", JULY, created)
+        assert invoice.transitions == {OPEN: JUNE}
+        assert shown(*facts, at=JUNE - timedelta(seconds=1)) == ()

@@ -20,7 +20,7 @@ from tests.acts import revocation as revoked
 from tests.explaining import Known, explained
 from tests.pure_core import plan, plans
 from tests.renewals import SECOND, UPGRADE, renewal
-from tests.stripe_builders import Bill, Line, paid
+from tests.stripe_builders import Bill, Line, paid, written
 from tests.taking_back import charge, credit_note, crediting, customer_deleted, dispute, refund, subscription_deleted
 
 WHO = "customer cus_1"
@@ -352,3 +352,34 @@ def test_what_was_cancelled_without_a_name_is_told_without_one() -> None:
     explanation = explained(paid(Line(subscription=None)), customer_deleted(at="01-10"), at="01-20", terms=terms)
 
     assert "ended 10 Jan 2026 00:00 UTC with its subscription, and nothing paid" in headline(explanation, WHO)
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        pytest.param((JANUARY, block("01-10", "01-20")), [(["01-10"], ["01-20"], False)], id="a block"),
+        pytest.param(
+            (JANUARY, block("01-10", "01-20"), block("01-12", "01-18", id="block_2")),
+            [(["01-10", "01-18"], ["01-12", "01-20"], False), (["01-12"], ["01-18"], True)],
+            id="a block within another",
+        ),
+        pytest.param(
+            (grant("01-01", "01-30"), revoked("01-10"), revoked("01-10", id="revocation_2")),
+            [(["01-10"], ["01-30"], True), (["01-10"], ["01-30"], True)],
+            id="two revocations of one grant",
+        ),
+        pytest.param((block("01-10"), unblock("01-10", at="01-11")), [([], [], False)], id="a block of nothing"),
+    ],
+)
+def test_what_an_operator_ended(known: tuple[Known, ...], expected: list[tuple[list[str], list[str], bool]]) -> None:
+    """What each act alone takes away; where another takes the same, that is said."""
+    revocations = explained(*known, at="01-15").revocations
+
+    assert [
+        (
+            [written(ended.period.start) for ended in each.ended],
+            [written(ended.period.end) for ended in each.ended],
+            each.shared,
+        )
+        for each in revocations
+    ] == expected
