@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from entitlements.api import authzen, explain, operations, orgs, portal
+from entitlements.api.answering import FromDatabase
 from entitlements.api.metrics import Metrics
 from entitlements.api.responses import Problem, problem_response
 from entitlements.api.snapshots import CannotDecide, Snapshots
@@ -58,6 +59,7 @@ def query_app(
     *metrics* are this application's alone.
     """
     snapshots = Snapshots(engine, clock)
+    answering = FromDatabase(snapshots=snapshots)
     metrics.watch(is_away=snapshots.is_away)
     known, administering = tuple(tokens), tuple(admins)
 
@@ -69,7 +71,7 @@ def query_app(
 
     app = Starlette(
         routes=[
-            page(authzen.EVALUATION, authzen.evaluation(metrics), method="POST"),
+            page(authzen.EVALUATION, authzen.evaluation(answering, metrics), method="POST"),
             page(authzen.METADATA, authzen.metadata),
             page("/v1/customers/{customer}/entitlements", portal.customer_entitlements),
             page("/v1/orgs/{org}/entitlements", portal.org_entitlements),

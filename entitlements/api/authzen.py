@@ -17,14 +17,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from entitlements.api import answers
+from entitlements.api.answering import Answering
 from entitlements.api.metrics import Metrics
 from entitlements.api.requests import read_id, read_member, read_object, read_query, read_time
 from entitlements.api.responses import json_response, malformed
-from entitlements.api.snapshots import Snapshot, Snapshots
-from entitlements.api.subjects import Subject, SubjectType, find
+from entitlements.api.snapshots import Snapshots
+from entitlements.api.subjects import Subject, SubjectType
 from entitlements.api.tokens import Token
-from entitlements.domain.access import decide
-from entitlements.domain.decision import Decision
 
 log = logging.getLogger(__name__)
 
@@ -74,19 +73,14 @@ def read_evaluation(body: Mapping[str, Any]) -> Evaluation:
     )
 
 
-def answer(snapshot: Snapshot, token: Token, asked: Evaluation) -> Decision:
-    """The decision. Raises `UnclearScope` and `CannotDecide`."""
-    found = find(snapshot, token, asked.subject)
-    return decide(found.standing, asked.api, asked.at or snapshot.now, known_apis=found.apis)
-
-
-def evaluation(metrics: Metrics) -> Callable[[Request, Token, Snapshots], Awaitable[Response]]:
+def evaluation(answering: Answering, metrics: Metrics) -> Callable[[Request, Token, Snapshots], Awaitable[Response]]:
     """`POST /access/v1/evaluation`."""
 
-    async def evaluated(request: Request, token: Token, snapshots: Snapshots) -> Response:
+    async def evaluated(request: Request, token: Token, _snapshots: Snapshots) -> Response:
         asked = read_evaluation(await read_object(request))
         with metrics.deciding():
-            decision = await snapshots.ask(lambda snapshot: answer(snapshot, token, asked))
+            answer = await answering.decision(token, asked.subject, asked.api, asked.at)
+        decision = answer.decision
         metrics.decided(decision.reason)
         log.debug(
             "decided",
