@@ -1,9 +1,9 @@
 """
 Which API a request is for: the catalog's routes, made ready once for all requests (contract, section 3). Pure.
 
-The first route that matches counts. In a route's path `*` stands for anything within one segment, and for at least one
-character where it is all of it; `**` for any number of segments, none included. A slash at the end means nothing. Where
-it can't be told which route a request is for, it is none: better closed than open at another API's price.
+The first route that matches counts. In a route's path `*` stands for anything within one segment, `**` for any number
+of segments, none included. A slash at the end means nothing. Where it can't be told which route a request is for, it is
+none: better closed than open at another API's price.
 """
 
 from __future__ import annotations
@@ -135,9 +135,7 @@ def _matching(path: str) -> Matches:
 
 
 def _segment_matches(segment: str, pattern: str) -> bool:
-    if pattern == "*":
-        return segment != ""
-    return segment == pattern or ("*" in pattern and _glob(segment, pattern, "*", str.__eq__))
+    return pattern in ("*", segment) or ("*" in pattern and _glob(segment, pattern, "*", str.__eq__))
 
 
 def _glob(asked: Sequence[str], pattern: Sequence[str], anything: str, equal: Callable[[str, str], bool]) -> bool:
