@@ -66,7 +66,9 @@ class Api:
             text = answer.read()
             given = {name.lower(): value for name, value in answer.getheaders()}
             is_json = "json" in given.get("content-type", "")
-            return Answer(status=answer.status, headers=given, body=json.loads(text) if is_json else text.decode())
+            return Answer(
+                status=answer.status, headers=given, body=json.loads(text) if is_json and text else text.decode()
+            )
         finally:
             connection.close()
 

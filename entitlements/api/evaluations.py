@@ -35,7 +35,7 @@ class Semantic(StrEnum):
     DENY_ON_FIRST_DENY = "deny_on_first_deny"
     PERMIT_ON_FIRST_PERMIT = "permit_on_first_permit"
 
-    def ends_with(self, decision: bool) -> bool:
+    def ends_with(self, *, decision: bool) -> bool:
         """Whether nothing behind a *decision* is evaluated."""
         return (self is Semantic.DENY_ON_FIRST_DENY and not decision) or (
             self is Semantic.PERMIT_ON_FIRST_PERMIT and decision
@@ -75,7 +75,7 @@ def evaluations(answering: Answering, metrics: Metrics) -> Callable[[Request, To
         told: list[dict[str, Any]] = []
         for item in asked.items:
             told.append(await _item(answering, metrics, token, item))
-            if asked.semantic.ends_with(told[-1]["decision"]):
+            if asked.semantic.ends_with(decision=told[-1]["decision"]):
                 break
         return json_response({"evaluations": told})
 
