@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from entitlements.api import authzen, evaluations, explain, keys, operations, orgs, portal
+from entitlements.api import authzen, evaluations, explain, keys, openapi, operations, orgs, portal
 from entitlements.api.answering import Answering, FromDatabase
 from entitlements.api.credentials import DEFAULT_CREDENTIALS, Trust, parse_credentials
 from entitlements.api.metrics import Metrics
@@ -104,6 +104,7 @@ def pages(
         admin_page("/v1/keys/{key}/rotate", keys.rotation, "POST"),
         page("/v1/explain", explain.explain),
         page("/v1/progress", operations.progress),
+        page(openapi.PATH, openapi.page),
         Route("/livez", operations.livez),
         Route("/readyz", operations.readyz(snapshots)),
         Route("/metrics", metrics.page),
