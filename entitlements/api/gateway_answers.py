@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from http import HTTPStatus
 from types import MappingProxyType
 
@@ -25,6 +26,9 @@ CACHES_LAG = timedelta(seconds=1)
 """nginx counts whole seconds: what may be kept for n seconds it keeps for less than n + 1."""
 
 UNIDENTIFIED_MAX_AGE_S = 5
+REMEMBERED = 1024
+"""Of how many quotas the header is kept."""
+
 NO_STORE = "no-store"
 WINDOWS = MappingProxyType({"day": 86_400, "week": 604_800})
 """Seconds of the spans that always have as many; a cycle, a month and a year do not."""
@@ -144,6 +148,7 @@ def cache_control(decision: Decision, now: datetime) -> str:
     return f"max-age={max_age}, stale-if-error={max(stale, timedelta(0)) // timedelta(seconds=1)}"
 
 
+@lru_cache(REMEMBERED)
 def rate_limit_policy(quota: QuotaAllowed) -> str:
     """A quota as draft-ietf-httpapi-ratelimit-headers writes it; its window where that has always as many seconds."""
     unit = "" if quota.unit == "requests" else f";qu={_structured(quota.unit)}"

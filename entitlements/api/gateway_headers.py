@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -35,6 +36,9 @@ NAMES = (
     "Degraded",
 )
 """Of the headers `Entitlement-…`, in the order in which they are sent."""
+
+REMEMBERED = 4096
+"""How many names are kept as they stand in headers: those who ask, ask again."""
 
 _HEADERS = tuple(f"entitlement-{name.lower()}".encode() for name in NAMES)
 
@@ -113,6 +117,7 @@ def _stated(told: Told) -> Sequence[bytes]:
     ]
 
 
+@lru_cache(REMEMBERED)
 def _name(name: str | None) -> bytes:
     """
     A name as it may stand in a header: all but visible ASCII in percent-encoding, and a name that is `none` too, since
