@@ -56,6 +56,9 @@ def _always(schema: Schema) -> dict[str, Any]:
 MORE = {401: {"WWW-Authenticate": _always(TEXT)}, 503: {"Retry-After": _always({"type": "integer"})}}
 """Headers that a status brings along."""
 
+ASKED, CHANGED = (400, 403, 414, 503), (400, 403, 413, 414, 503)
+"""How settings refuse to be asked about, and to be changed."""
+
 MARKETPLACE = {"marketplace": NAME}
 WHERE = {"integration": NAME, "marketplace": NAME}
 AT = {"at": MOMENT, **MARKETPLACE}
@@ -78,7 +81,7 @@ def document() -> dict[str, Any]:
             "description": "May this customer call this API now? See docs/gateways.md, and README.md for the rest.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": {**_authzen(), **_mounts(), **_portal(), **_settings(), **_operations()},
+        "paths": {**_authzen(), **_mounts(), **_portal(), **_orgs(), **_keys(), **_operations()},
         "components": {
             "schemas": dict(SCHEMAS),
             "responses": {**_refusals(), **_told()},
@@ -148,36 +151,39 @@ def _portal() -> dict[str, Any]:
     }
 
 
-def _settings() -> dict[str, Any]:
-    changed = (400, 403, 413, 414, 503)
-    asked = (400, 403, 414, 503)
-    org = {
-        "get": _operation(
-            "Which customer an org is",
-            answers={200: "Org"},
-            path=("org",),
-            query=WHERE,
-            who=ADMIN,
-            refusals=(*asked, 404),
-        ),
-        "put": _operation(
-            "Let an org be a customer; 201 where it was nobody",
-            answers={200: "Org", 201: "Org"},
-            path=("org",),
-            body="OrgRequest",
-            who=ADMIN,
-            refusals=(*changed, 409),
-        ),
-        "delete": _operation(
-            "Let an org be nobody",
-            answers={204: None},
-            path=("org",),
-            query=WHERE,
-            who=ADMIN,
-            refusals=(*asked, 404, 409),
-        ),
+def _orgs() -> dict[str, Any]:
+    return {
+        "/v1/orgs/{org}": {
+            "get": _operation(
+                "Which customer an org is",
+                answers={200: "Org"},
+                path=("org",),
+                query=WHERE,
+                who=ADMIN,
+                refusals=(*ASKED, 404),
+            ),
+            "put": _operation(
+                "Let an org be a customer; 201 where it was nobody",
+                answers={200: "Org", 201: "Org"},
+                path=("org",),
+                body="OrgRequest",
+                who=ADMIN,
+                refusals=(*CHANGED, 409),
+            ),
+            "delete": _operation(
+                "Let an org be nobody",
+                answers={204: None},
+                path=("org",),
+                query=WHERE,
+                who=ADMIN,
+                refusals=(*ASKED, 404, 409),
+            ),
+        }
     }
-    keys = {
+
+
+def _keys() -> dict[str, Any]:
+    of_holders = {
         f"/v1/{kind}s/{{{kind}}}/keys": {
             "get": _operation(
                 f"API keys of {article} {kind}, those that are over too",
@@ -185,7 +191,7 @@ def _settings() -> dict[str, Any]:
                 path=(kind,),
                 query=WHERE,
                 who=ADMIN,
-                refusals=asked,
+                refusals=ASKED,
             ),
             "post": _operation(
                 f"A new API key of {article} {kind}, told this once",
@@ -193,14 +199,13 @@ def _settings() -> dict[str, Any]:
                 path=(kind,),
                 body="KeyRequest",
                 who=ADMIN,
-                refusals=changed,
+                refusals=CHANGED,
             ),
         }
         for kind, article in (("customer", "a"), ("org", "an"))
     }
     return {
-        "/v1/orgs/{org}": org,
-        **keys,
+        **of_holders,
         "/v1/keys/{key}": {
             "delete": _operation(
                 "Revoke an API key", answers={204: None}, path=("key",), who=ADMIN, refusals=(400, 404, 414, 503)

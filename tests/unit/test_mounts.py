@@ -92,6 +92,7 @@ def test_a_denial_is_a_problem_that_says_where_to_pay() -> None:
         (Known(), forwarded("/nothing"), 403, "unknown_api", "max-age=2"),
         (Known(), forwarded(method=""), 403, "unknown_api", "max-age=2"),
         (Known(), forwarded(method="get"), 403, "unknown_api", "max-age=2"),
+        (Known(), forwarded("/reports/7", method="get"), 403, "unknown_api", "max-age=2"),
         (Known(), forwarded(host=""), 403, "unknown_api", "max-age=2"),
         (Known(), [*forwarded(), (b"X-Forwarded-Uri", b"/orders/7")], 403, "unknown_api", "max-age=2"),
         (Known(), [*forwarded(), (b"X-Forwarded-Method", b"GET")], 403, "unknown_api", "max-age=2"),

@@ -25,6 +25,7 @@ ROUTES = (
     route("/café/**", "café"),
     route("/orders/**", "orders-elsewhere", host="other.example.com:8443"),
     route("/**", "cheap", host="api.example.com"),
+    route("/**", "elsewhere", host="other.example.com"),
 )
 
 
@@ -113,7 +114,7 @@ def test_methods(method: str, api: str) -> None:
         ("api.example.com:8080", "orders"),
         ("api.example.com.", "orders"),
         ("other.example.com:8443", "orders-elsewhere"),
-        ("other.example.com:443", None),
+        ("other.example.com:443", "elsewhere"),
         ("other.example.com", None),
         ("third.example.com", None),
         ("[::1]:80", None),
