@@ -103,7 +103,10 @@ def list_keys(
 
     Example: entitle keys list --org initech --json
     """
-    holder = _holder(org, customer, integration, marketplace) if org or customer else None
+    everybody = org is None and customer is None
+    if everybody and (integration or marketplace):
+        raise BadSetting("--integration and --marketplace say of which --org or --customer: name one of them too")
+    holder = None if everybody else _holder(org, customer, integration, marketplace)
     with settings_as_they_are() as snapshot:
         found = api_keys.listed(snapshot, OPERATOR, holder)
     if as_json:
