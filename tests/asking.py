@@ -16,7 +16,8 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from entitlements.api import snapshots
-from entitlements.api.app import query_app
+from entitlements.api.app import DEFAULT_TRUST, query_app
+from entitlements.api.credentials import Trust
 from entitlements.api.metrics import Metrics
 from entitlements.api.tokens import parse_tokens
 from entitlements.domain.facts import Fact
@@ -104,8 +105,8 @@ class Api:
 
 
 @contextmanager
-def listening(url: str, *facts: Fact, tables: bool = True) -> Iterator[Api]:
-    """A query API on the database at *url*, which knows *facts*."""
+def listening(url: str, *facts: Fact, tables: bool = True, trust: Trust = DEFAULT_TRUST) -> Iterator[Api]:
+    """A query API on the database at *url*, which knows *facts*, and believes at its mounts what *trust* says."""
     with on(url) as engine:
         if tables:
             migrate(engine, "public")
@@ -117,6 +118,7 @@ def listening(url: str, *facts: Fact, tables: bool = True) -> Iterator[Api]:
             clock=lambda: NOW,
             metrics=Metrics(CollectorRegistry()),
             admins=parse_tokens(ADMIN_TOKENS),
+            trust=trust,
         )
         server = uvicorn.Server(
             uvicorn.Config(app, port=0, ws="none", lifespan="on", log_config=None, access_log=False)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from entitlements.api.credentials import Trust, parse_credentials
 from tests.asking import Api, listening
 from tests.asking_gateways import check, make, reason
 from tests.servers import new_database
@@ -89,6 +90,19 @@ def test_keys_are_of_an_integration_and_may_be_of_a_marketplace(fresh_database: 
         assert reason(check(api, of_acme["key"])) == (200, "paid")
         subject = {"ENTITLEMENT-SUBJECT": "customer:cus_paid"}
         assert reason(check(api, None, more=subject)) == (401, "no_credential")
+
+
+def test_whom_a_trusted_gateway_names_is_of_its_tokens_marketplace(fresh_database: str) -> None:
+    """With several integrations a name alone says too little: 503 that says what to do, and never somebody else."""
+    trust = Trust(sources=parse_credentials("subject:Entitlement-Subject"))
+    with listening(fresh_database, *TWO, trust=trust) as api:
+        named_by_gateway = {"Entitlement-Subject": "customer:cus_paid"}
+        unclear = check(api, None, more=named_by_gateway)
+
+        assert reason(unclear) == (503, "cannot_decide")
+        assert "token of one marketplace" in unclear.body["detail"]
+        assert reason(check(api, None, gateway="of-acme", more=named_by_gateway)) == (200, "paid")
+        assert reason(check(api, None, "/reports", gateway="of-globex", more=named_by_gateway))[1] == "unknown_subject"
 
 
 def test_a_database_that_is_away_is_503_and_no_denial(fresh_database: str) -> None:
