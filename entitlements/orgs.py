@@ -3,7 +3,8 @@ Orgs as operators have set them: a marketplace's own names for Stripe's customer
 
 Settings, not facts: they lie in a schema of their own, which a rebuild of the facts leaves alone, and no record of the
 log says them. A row says what a name was set to, by whom and when; the latest row of a name counts, and all of them
-stay. The functions take a connection and never commit.
+stay. Each change is announced on `SETTINGS_CHANNEL` when it is committed. The functions take a connection and never
+commit.
 """
 
 from __future__ import annotations
@@ -27,11 +28,27 @@ from sqlalchemy import (
     func,
     select,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
+from entitlements.ledger import TransactionId
 from entitlements.tables import metadata as facts_metadata
 
+SETTINGS_CHANNEL = "entitle_settings"
+"""Where PostgreSQL notifies of a change of orgs or keys that was committed; the payload is empty."""
+
 metadata = MetaData(naming_convention=facts_metadata.naming_convention)
+
+
+def transaction_id() -> Column[str]:
+    """By which a reader goes on from what it has read, though ids are given before commits."""
+    return Column(
+        "xid",
+        TransactionId(),
+        nullable=False,
+        server_default=func.pg_current_xact_id(),
+        comment="whose commit makes this visible: a reader who goes on by it must wait for older ones",
+    )
+
 
 orgs = Table(
     "orgs",
@@ -42,6 +59,7 @@ orgs = Table(
     Column("customer", Text, comment="NULL: the name was taken away"),
     Column("set_by", Text, nullable=False),
     Column("set_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    transaction_id(),
     PrimaryKeyConstraint("id"),
     Index(None, "integration", "org", "id"),
     comment="Which customer an operator said an org is; the latest row of an org counts",
@@ -62,13 +80,21 @@ class OrgSetting:
 def set_org(connection: Connection, *, integration: str, org: str, customer: str, set_by: str) -> OrgSetting:
     """From now on the org is this customer, whatever it was before."""
     values = {"integration": integration, "org": org, "customer": customer, "set_by": set_by}
-    return _setting(connection.execute(insert(orgs).values(values).returning(orgs)).one())
+    row = connection.execute(insert(orgs).values(values).returning(orgs)).one()
+    announce(connection)
+    return _setting(row)
 
 
 def take_away(connection: Connection, *, integration: str, org: str, set_by: str) -> None:
     """From now on the org is nobody."""
     values = {"integration": integration, "org": org, "customer": None, "set_by": set_by}
     connection.execute(insert(orgs).values(values))
+    announce(connection)
+
+
+def announce(connection: Connection) -> None:
+    """Once this transaction is committed, tell whoever listens that settings have changed."""
+    connection.execute(select(func.pg_notify(SETTINGS_CHANNEL, "")))
 
 
 def setting_of(connection: Connection, *, integration: str, org: str) -> OrgSetting | None:
@@ -81,7 +107,7 @@ def setting_of(connection: Connection, *, integration: str, org: str) -> OrgSett
 def settings_in(connection: Connection) -> tuple[OrgSetting, ...]:
     """What every org of every integration is set to, in order of integration and name."""
     name = (orgs.c.integration, orgs.c.org)
-    latest = select(orgs).distinct(*name).order_by(*name, orgs.c.id.desc())
+    latest = select(orgs).ext(distinct_on(*name)).order_by(*name, orgs.c.id.desc())
     return tuple(_setting(row) for row in connection.execute(latest) if row.customer is not None)
 
 

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import click
 from sqlalchemy import Engine
 
-from entitlements.api import answers, authzen
+from entitlements.api import answers
+from entitlements.api.answering import decided
 from entitlements.api.operations import progress_in
 from entitlements.api.snapshots import CannotDecide, CatalogMemory, Snapshot
 from entitlements.api.subjects import Subject, SubjectType
@@ -37,11 +38,10 @@ def check(customer: str, api: str, marketplace: str | None, at: datetime | None,
     Example: entitle check --customer cus_123 --api orders --at 2026-02-01T00:00:00Z
     """
     subject = Subject(type=SubjectType.CUSTOMER, id=customer, marketplace=marketplace)
-    asked = authzen.Evaluation(subject=subject, api=api, at=at)
     with database().connect() as connection:
         snapshot = Snapshot(connection=connection, now=datetime.now(UTC), catalogs=CatalogMemory())
         try:
-            decision = authzen.answer(snapshot, OPERATOR, asked)
+            decision = decided(snapshot, OPERATOR, subject, api, at).decision
         except (UnclearScope, CannotDecide) as error:
             raise BadSetting(str(error)) from error
     if as_json:

@@ -116,7 +116,7 @@ def consume(environment: Environment, names: Collection[str]) -> None:
 def query(environment: Environment) -> None:
     """Answer gateways until told to stop."""
     tokens, address = settings.query_tokens(environment), settings.query_address(environment)
-    admins = settings.admin_tokens(environment)
+    admins, trust = settings.admin_tokens(environment), settings.gateway_trust(environment)
     database = engine(
         settings.database_url(environment),
         settings.schema(environment),
@@ -126,7 +126,7 @@ def query(environment: Environment) -> None:
     )
     _log_to_stderr(environment)
     metrics = QueryMetrics(process_registry(environment, "query"))
-    app = query_app(database, tokens, lambda: datetime.now(UTC), admins=admins, metrics=metrics)
+    app = query_app(database, tokens, lambda: datetime.now(UTC), admins=admins, metrics=metrics, trust=trust)
     with contextlib.closing(settings.listening("ENTITLE_QUERY_ADDRESS", address)) as listener:
         log.info("questions are answered at %s", address)
         serve(server(app, shutdown_seconds=QUERY_SHUTDOWN_S), listener)

@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
 from entitlements.api import snapshots
-from entitlements.api.app import query_app
+from entitlements.api.app import DEFAULT_TRUST, query_app
+from entitlements.api.credentials import Trust
 from entitlements.api.metrics import Metrics
 from entitlements.api.tokens import parse_tokens
 from entitlements.domain.facts import Fact
@@ -67,7 +68,9 @@ class Api:
             text = answer.read()
             given = {name.lower(): value for name, value in answer.getheaders()}
             is_json = "json" in given.get("content-type", "")
-            return Answer(status=answer.status, headers=given, body=json.loads(text) if is_json else text.decode())
+            return Answer(
+                status=answer.status, headers=given, body=json.loads(text) if is_json and text else text.decode()
+            )
         finally:
             connection.close()
 
@@ -103,8 +106,8 @@ class Api:
 
 
 @contextmanager
-def listening(url: str, *facts: Fact, tables: bool = True) -> Iterator[Api]:
-    """A query API on the database at *url*, which knows *facts*."""
+def listening(url: str, *facts: Fact, tables: bool = True, trust: Trust = DEFAULT_TRUST) -> Iterator[Api]:
+    """A query API on the database at *url*, which knows *facts*, and believes at its mounts what *trust* says."""
     with on(url) as engine:
         if tables:
             migrate(engine, "public")
@@ -116,6 +119,7 @@ def listening(url: str, *facts: Fact, tables: bool = True) -> Iterator[Api]:
             clock=lambda: NOW,
             metrics=Metrics(CollectorRegistry()),
             admins=parse_tokens(ADMIN_TOKENS),
+            trust=trust,
         )
         server, listener = server_of(app, shutdown_seconds=5), socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]

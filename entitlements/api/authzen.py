@@ -1,5 +1,5 @@
 """
-The AuthZEN Authorization API 1.0: one evaluation, and the metadata that says where it is. Edge: HTTP.
+The AuthZEN Authorization API 1.0: one evaluation, and the metadata that says what there is. Edge: HTTP.
 
 Permits and denials are both 200; 400 is a question that has to be written differently, a kind of subject or resource
 that is not known here included; 503 says that nothing can be said (contract, section 6).
@@ -17,18 +17,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from entitlements.api import answers
+from entitlements.api.answering import Answering
 from entitlements.api.metrics import Metrics
 from entitlements.api.requests import read_id, read_member, read_object, read_query, read_time
 from entitlements.api.responses import json_response, malformed
-from entitlements.api.snapshots import Snapshot, Snapshots
-from entitlements.api.subjects import Subject, SubjectType, find
+from entitlements.api.snapshots import Snapshots
+from entitlements.api.subjects import Subject, SubjectType
 from entitlements.api.tokens import Token
-from entitlements.domain.access import decide
-from entitlements.domain.decision import Decision
 
 log = logging.getLogger(__name__)
 
 EVALUATION = "/access/v1/evaluation"
+EVALUATIONS = "/access/v1/evaluations"
 METADATA = "/.well-known/authzen-configuration"
 
 RESOURCE_TYPE = "api"
@@ -74,27 +74,25 @@ def read_evaluation(body: Mapping[str, Any]) -> Evaluation:
     )
 
 
-def answer(snapshot: Snapshot, token: Token, asked: Evaluation) -> Decision:
-    """The decision. Raises `UnclearScope` and `CannotDecide`."""
-    found = find(snapshot, token, asked.subject)
-    return decide(found.standing, asked.api, asked.at or snapshot.now, known_apis=found.apis)
-
-
-def evaluation(metrics: Metrics) -> Callable[[Request, Token, Snapshots], Awaitable[Response]]:
+def evaluation(answering: Answering, metrics: Metrics) -> Callable[[Request, Token, Snapshots], Awaitable[Response]]:
     """`POST /access/v1/evaluation`."""
 
-    async def evaluated(request: Request, token: Token, snapshots: Snapshots) -> Response:
+    async def evaluated(request: Request, token: Token, _snapshots: Snapshots) -> Response:
         asked = read_evaluation(await read_object(request))
-        with metrics.deciding():
-            decision = await snapshots.ask(lambda snapshot: answer(snapshot, token, asked))
-        metrics.decided(decision.reason)
-        log.debug(
-            "decided",
-            extra={"subject": f"{asked.subject.type}:{asked.subject.id}", "api": asked.api, "reason": decision.reason},
-        )
-        return json_response(answers.evaluation(decision))
+        return json_response(await decided(answering, metrics, token, asked))
 
     return evaluated
+
+
+async def decided(answering: Answering, metrics: Metrics, token: Token, asked: Evaluation) -> dict[str, Any]:
+    """The decision as AuthZEN has it, counted. Raises `UnclearScope` and `CannotDecide`."""
+    with metrics.deciding():
+        answer = await answering.decision(token, asked.subject, asked.api, asked.at)
+    metrics.decided(answer.decision.reason)
+    if log.isEnabledFor(logging.DEBUG):
+        subject = f"{asked.subject.type}:{asked.subject.id}"
+        log.debug("decided", extra={"subject": subject, "api": asked.api, "reason": answer.decision.reason})
+    return answers.evaluation(answer.decision, degraded=answer.degraded)
 
 
 async def metadata(request: Request, _token: Token, _snapshots: Snapshots) -> Response:
@@ -102,7 +100,11 @@ async def metadata(request: Request, _token: Token, _snapshots: Snapshots) -> Re
     read_query(request.scope["query_string"])
     base = str(request.base_url).rstrip("/")
     return json_response(
-        {"policy_decision_point": base, "access_evaluation_endpoint": f"{base}{EVALUATION}"},
+        {
+            "policy_decision_point": base,
+            "access_evaluation_endpoint": f"{base}{EVALUATION}",
+            "access_evaluations_endpoint": f"{base}{EVALUATIONS}",
+        },
         cache_control="private, max-age=3600",
     )
 

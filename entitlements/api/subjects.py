@@ -25,11 +25,15 @@ class SubjectType(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """A consumer as the question names it; *marketplace* is what it says about where, None for nothing."""
+    """
+    A consumer as the question names it; *marketplace* is what it says about where, None for nothing. Whoever is known
+    by an API key is so in that key's *integration*.
+    """
 
     type: SubjectType
     id: str
     marketplace: str | None = None
+    integration: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,7 @@ def find(snapshot: Snapshot, token: Token, subject: Subject) -> Found:
     Raises `UnclearScope` and `CannotDecide`.
     """
     revisions, catalog = snapshot.terms()
-    scope = scope_of(token, subject.marketplace, catalog)
+    scope = scope_of(token, subject.marketplace, catalog, subject.integration)
     customer = None if token.denies(subject.marketplace) else _customer(snapshot, subject, scope.integration, catalog)
     facts = NOBODY
     if customer is not None:

@@ -73,14 +73,17 @@ def presented(authorization: str | None, tokens: Iterable[Token]) -> Token | Non
     return matching[0] if matching else None
 
 
-def scope_of(token: Token, marketplace: str | None, catalog: Catalog) -> Scope:
+def scope_of(token: Token, marketplace: str | None, catalog: Catalog, integration: str | None = None) -> Scope:
     """
-    What a question that says it is about *marketplace* (None: says nothing) may be about, for the bearer of *token*.
+    What a question that says it is about *marketplace* (None: says nothing) may be about, for the bearer of *token*;
+    with an *integration*, of that one alone.
 
     A token's own marketplace always counts; if the catalog does not know it, the scope holds nothing. Raises
-    `UnclearScope` where the token has no scope and there are several integrations and no marketplace, or an unknown
-    one: its text says what to add.
+    `UnclearScope` where the token has no scope, no integration is given, and there are several and no marketplace, or
+    an unknown one: its text says what to add.
     """
+    if integration is not None:
+        return _within(integration, token.marketplace or marketplace, catalog)
     if token.marketplace is not None:
         own = catalog.marketplaces.get(token.marketplace)
         return Scope(integration=own.integration if own else NOWHERE, marketplace=token.marketplace)
@@ -95,3 +98,12 @@ def scope_of(token: Token, marketplace: str | None, catalog: Catalog) -> Scope:
             "(AuthZEN) or ?marketplace= (GET), or ask with a token of one marketplace."
         )
     return Scope(integration=next(iter(catalog.integrations)))
+
+
+def _within(integration: str, marketplace: str | None, catalog: Catalog) -> Scope:
+    """The scope of that marketplace, if it is of *integration*; one that is not sells nothing there."""
+    if marketplace is None:
+        return Scope(integration=integration)
+    named = catalog.marketplaces.get(marketplace)
+    is_within = named is not None and named.integration == integration
+    return Scope(integration=integration if is_within else NOWHERE, marketplace=marketplace)
