@@ -7,13 +7,16 @@ Rows travel as JSON, which becomes the facts in one step: a question costs one s
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import msgspec
 from sqlalchemy import Connection, Text, cast, func, select, text
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from entitlements.domain.facts import CatalogRevision, CustomerFacts, Fact
+from entitlements.everyone import CustomerName
 from entitlements.store import TABLE_OF, one_of_each_number
+from entitlements.tables import catalog_revisions
 
 _FACTS_OF = text("""
 WITH RECURSIVE linked AS (
@@ -73,6 +76,14 @@ SELECT json_build_object(
 """)
 """From payment intents to their charges and from charges to their payment intents, as far as links lead."""
 
+_EACH_OF = text(f"""
+SELECT whom.integration, whom.customer, facts.found
+FROM unnest(CAST(:integrations AS text[]), CAST(:customers AS text[])) AS whom (integration, customer),
+LATERAL ({_FACTS_OF.text.replace(":integration", "whom.integration").replace(":customer", "whom.customer")}
+) AS facts (found)
+""")  # noqa: S608 -- the statement above, which names no value
+"""The same for many customers: planned once, which takes PostgreSQL as long as to read one of them."""
+
 _CUSTOMERS_OF = text("""
 WITH RECURSIVE linked AS (
     SELECT * FROM payment_links
@@ -95,6 +106,8 @@ SELECT customer FROM provenance
 WHERE integration = :integration AND object_id = ANY (ARRAY(SELECT invoice FROM linked)) AND customer IS NOT NULL
 """)
 
+_DIGEST = catalog_revisions.c.digest
+_CATALOGS_STATE = select(func.sha256(func.string_agg(_DIGEST, aggregate_order_by(text("''::bytea"), _DIGEST))))
 _CATALOGS = text("SELECT coalesce(json_agg(t), '[]')::text FROM catalog_revisions t")
 
 
@@ -102,6 +115,20 @@ def facts_of(connection: Connection, *, integration: str, customer: str) -> Cust
     """All that is known of a customer, as of the connection's snapshot."""
     found = connection.execute(_FACTS_OF, {"integration": integration, "customer": customer})
     return msgspec.json.decode(found.scalar_one(), type=CustomerFacts)
+
+
+def facts_of_each(connection: Connection, whom: Collection[CustomerName]) -> Mapping[CustomerName, CustomerFacts]:
+    """The same of each of these customers."""
+    given = {
+        "integrations": [each.integration for each in whom],
+        "customers": [each.customer for each in whom],
+    }
+    return {
+        CustomerName(integration=row.integration, customer=row.customer): msgspec.json.decode(
+            row.found, type=CustomerFacts
+        )
+        for row in (connection.execute(_EACH_OF, given) if whom else ())
+    }
 
 
 def facts_with(connection: Connection, digests: Collection[bytes]) -> tuple[Fact, ...]:
@@ -127,3 +154,8 @@ def catalog_revisions_in(connection: Connection) -> tuple[CatalogRevision, ...]:
     """The catalog revisions that count, by number."""
     rows = connection.execute(_CATALOGS).scalar_one()
     return one_of_each_number(msgspec.json.decode(rows, type=list[CatalogRevision]))
+
+
+def catalogs_digest(connection: Connection) -> bytes:
+    """What tells one set of catalog revisions from another, without reading them; empty where there is none."""
+    return bytes(connection.execute(_CATALOGS_STATE).scalar_one() or b"")

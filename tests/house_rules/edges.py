@@ -29,7 +29,9 @@ CLOCK_READERS = (
 TRANSACTION = frozenset({"begin", "begin_nested", "begin_twophase", "commit", "rollback"})
 TRANSACTION_OWNERS = (
     "consumers/batch.py",  # a savepoint for each record, to find the one that the database refuses
+    "consumers/boundaries.py",  # what is due, and what is due next
     "consumers/log.py",  # Kafka's committed offset, for lag tools
+    "consumers/relay.py",  # each step of the feed
     "consumers/runner.py",
     "entitlements/api/snapshots.py",  # each question and each change of settings is a transaction
     "ops",

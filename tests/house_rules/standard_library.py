@@ -18,7 +18,8 @@ STANDARD_LIBRARY = {
     "logging": ("ingest", "entitlements/api", "consumers"),
     "os": ("ingest/app.py",),  # chance, for the names of deliveries
     "pathlib": ("entitlements/migrations",),  # the SQL that stands beside its step
-    "threading": ("consumers/runner.py",),
+    "select": ("consumers/relay.py",),
+    "threading": ("consumers/boundaries.py", "consumers/relay.py", "consumers/runner.py"),
     "time": CLOCK_READERS,
     "urllib.parse": ("entitlements/api/requests.py",),
 }
