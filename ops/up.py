@@ -31,6 +31,9 @@ READY_S = 60.0
 SERVERS = ("ENTITLE_DATABASE_URL", "ENTITLE_KAFKA")
 """The settings whose servers are started where they are not set."""
 
+WITH_HEALTH = (*CONSUMER_GROUPS, "relay", "boundaries")
+"""The programs without a listener of their own, in the order of their ports for health."""
+
 QUESTION = {
     "subject": {"type": "customer", "id": "cus_1"},
     "action": {"name": "invoke"},
@@ -131,6 +134,7 @@ def _check(environment: Environment) -> frozenset[str]:
     settings.settings_schema(environment)
     settings.admin_tokens(environment)
     settings.dead_letters_in_a_row(environment)
+    settings.feed_retention(environment)
     asked = frozenset(name for name in SERVERS if environment.get(name))
     if "ENTITLE_DATABASE_URL" in asked:
         settings.database_url(environment)
@@ -168,7 +172,8 @@ def _prepare(environment: Environment, catalog: catalog_file.CatalogFile, say: S
 
 def _programs(environment: Environment, logs: Path) -> list[Program]:
     entitle = [sys.executable, "-P", "-m", "ops"]  # -P: not the `ops` of whatever folder this is called from
-    commands = {"ingest": ["ingest"], **{group: ["consume", group] for group in CONSUMER_GROUPS}, "query": ["query"]}
+    commands = {"ingest": ["ingest"], **{group: ["consume", group] for group in CONSUMER_GROUPS}}
+    commands |= {name: [name] for name in ("relay", "boundaries", "query")}
     own = _own_environments(environment)
     return [
         Program(
@@ -182,14 +187,12 @@ def _programs(environment: Environment, logs: Path) -> list[Program]:
 
 
 def _own_environments(environment: Environment) -> dict[str, Environment]:
-    """Each consumer's, by its group."""
-    return {
-        group: settings.with_own_health_address(environment, number) for number, group in enumerate(CONSUMER_GROUPS)
-    }
+    """Those of the programs without a listener of their own."""
+    return {name: settings.with_own_health_address(environment, number) for number, name in enumerate(WITH_HEALTH)}
 
 
 def _health_addresses(environment: Environment) -> dict[str, Address]:
-    """Where each consumer says how it is, if it is asked to."""
+    """Where each program without a listener says how it is, if it is asked to."""
     asked = {group: settings.health_address(own) for group, own in _own_environments(environment).items()}
     return {group: address for group, address in asked.items() if address is not None}
 

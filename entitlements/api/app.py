@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from entitlements.api import authzen, explain, operations, orgs, portal
+from entitlements.api import authzen, changes, explain, operations, orgs, portal, snapshot_stream
 from entitlements.api.metrics import Metrics
 from entitlements.api.responses import Problem, problem_response
 from entitlements.api.snapshots import CannotDecide, Snapshots
@@ -53,8 +53,8 @@ def query_app(
     The ASGI application that answers the bearers of *tokens*, and lets those of *admins* change settings; it runs on
     asyncio and uses lifespan.
 
-    *engine* needs `DATABASE_THREADS` connections, a statement timeout of no more than `ANSWER_SECONDS`, and the
-    search_path of the schemas of facts and of settings. *clock* gives the current moment, aware of its zone.
+    *engine* needs `DATABASE_THREADS` and `STREAMS` connections, a statement timeout of no more than `ANSWER_SECONDS`,
+    and the search_path of the schemas of facts and of settings. *clock* gives the current moment, aware of its zone.
     *metrics* are this application's alone.
     """
     snapshots = Snapshots(engine, clock)
@@ -78,6 +78,8 @@ def query_app(
             admin_page("/v1/orgs/{org}", orgs.org, "GET", "PUT", "DELETE"),
             page("/v1/explain", explain.explain),
             page("/v1/progress", operations.progress),
+            page("/v1/changes", changes.changes(changes.Watch(snapshots))),
+            page("/v1/snapshot", snapshot_stream.snapshot(snapshot_stream.streams(engine, clock))),
             Route("/livez", operations.livez),
             Route("/readyz", operations.readyz(snapshots)),
             Route("/metrics", metrics.page),

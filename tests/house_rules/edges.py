@@ -33,6 +33,7 @@ TRANSACTION_OWNERS = (
     "consumers/log.py",  # Kafka's committed offset, for lag tools
     "consumers/relay.py",  # each step of the feed
     "consumers/runner.py",
+    "entitlements/api/snapshot_stream.py",  # one moment for all that is sent
     "entitlements/api/snapshots.py",  # each question and each change of settings is a transaction
     "ops",
     "tests",

@@ -239,7 +239,7 @@ def test_readers_miss_nothing_while_many_write(database: sa.Engine) -> None:
     """
     Writers that commit out of order, a relay that is killed now and then: a reader's pages add up to what is known.
     """
-    chance, stop, wrong = random.Random(7), threading.Event(), []
+    chance, stop = random.Random(7), threading.Event()
     customers = [f"cus_{number}" for number in range(12)]
 
     def write(seed: int) -> None:
