@@ -16,7 +16,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import msgspec
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -28,8 +27,8 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
-    bindparam,
     cast,
+    column,
     delete,
     func,
     literal,
@@ -38,10 +37,11 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import JSONB
 
 from entitlements.everyone import CustomerName
 from entitlements.ledger import changes
+from entitlements.rows import ROWS, Prepared, inserting, run
 from entitlements.tables import metadata
 from schemas.access_change import AccessChange, decode_access_change
 
@@ -95,6 +95,31 @@ feed_position = Table(
 
 _IDENTITY = text(
     "SELECT md5(concat_ws('/', system_identifier, current_database(), current_schema())) FROM pg_control_system()"
+)
+
+
+_KEY = tuple(feed.primary_key.columns)
+_TOLD = inserting(feed, feed.c.keys())
+_TELL = Prepared(
+    name="tell",
+    statement=_TOLD.on_conflict_do_update(
+        constraint=feed.primary_key,
+        set_={column.name: _TOLD.excluded[column.name] for column in feed.c if column not in _KEY},
+    ),
+)
+_GIVEN = (
+    func.json_to_recordset(ROWS)
+    .table_valued(*(column(each.name, each.type) for each in (*_KEY, feed.c.next_boundary)))
+    .render_derived("given", with_types=True)
+)
+_AWAIT = Prepared(
+    name="await_boundaries",
+    statement=update(feed)
+    .where(
+        *(each == _GIVEN.c[each.name] for each in _KEY),
+        feed.c.next_boundary.is_distinct_from(_GIVEN.c.next_boundary),
+    )
+    .values(next_boundary=_GIVEN.c.next_boundary),
 )
 
 
@@ -212,38 +237,19 @@ def tell(connection: Connection, states: Iterable[tuple[AccessChange, datetime |
             "seq": state.seq,
             "changed_at": now,
             "next_boundary": boundary,
-            "state": msgspec.to_builtins(state),
+            "state": state,
         }
         for state, boundary in states
     ]
-    if not rows:
-        return
-    statement = insert(feed)
-    connection.execute(
-        statement.on_conflict_do_update(
-            constraint=feed.primary_key,
-            set_={name: statement.excluded[name] for name in ("seq", "changed_at", "next_boundary", "state")},
-        ),
-        rows,
-    )
+    if rows:
+        run(connection, _TELL, rows)
 
 
 def await_boundaries(connection: Connection, next_ones: Iterable[tuple[CustomerName, datetime | None]]) -> None:
     """These customers' next boundaries are these; a row that says so already stays as it is."""
-    rows = [{"of": each.integration, "whom": each.customer, "at": at} for each, at in next_ones]
-    if not rows:
-        return
-    at = bindparam("at", type_=DateTime(timezone=True))
-    connection.execute(
-        update(feed)
-        .where(
-            feed.c.integration == bindparam("of"),
-            feed.c.customer == bindparam("whom"),
-            feed.c.next_boundary.is_distinct_from(at),
-        )
-        .values(next_boundary=at),
-        rows,
-    )
+    rows = [{"integration": each.integration, "customer": each.customer, "next_boundary": at} for each, at in next_ones]
+    if rows:
+        run(connection, _AWAIT, rows)
 
 
 def due(connection: Connection, now: datetime, *, most: int) -> tuple[AccessChange, ...]:
