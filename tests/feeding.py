@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,7 +18,8 @@ from entitlements.domain.facts import Fact
 from entitlements.everyone import CustomerName
 from ops.database import SETTINGS, engine, migrate
 from schemas.access_change import AccessChange
-from tests.stated import JUNE
+from tests.asking import ANY, NOW, Answer, Api, listening
+from tests.stated import JUNE, STORY, line
 
 SCHEMA, SETTINGS_SCHEMA = "entitlements", "entitle_settings"
 NOON = JUNE + timedelta(days=10, hours=12)
@@ -96,3 +100,26 @@ def disagreements(
 
 def names(*customers: str, integration: str = "main") -> list[CustomerName]:
     return [CustomerName(integration=integration, customer=each) for each in customers]
+
+
+@contextmanager
+def telling(url: str) -> Iterator[Api]:
+    """A query API on a database of *url*, whose feed holds the customers of the story."""
+    with listening(url) as started:
+        learnt(started.engine, *STORY)
+        settled(started.engine, NOW)
+        yield started
+
+
+def changes(api: Api, after: int, *, token: str = ANY, more: str = "") -> Answer:
+    return api.ask("GET", f"/v1/changes?after={after}{more}", token=token)
+
+
+def lines(answer: Answer) -> list[dict[str, Any]]:
+    return [json.loads(each) for each in answer.body.splitlines()]
+
+
+def news(api: Api, customer: str) -> None:
+    """Something about a customer is learnt, and relayed."""
+    learnt(api.engine, line(customer, line=f"il_{time.monotonic_ns()}", quantity=7))
+    settled(api.engine, NOW)

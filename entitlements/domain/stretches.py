@@ -8,7 +8,7 @@ begins or ends, under the catalog in force there. Past stretches are left out, s
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -24,6 +24,9 @@ from schemas.access_change import AccessChange, ApiAccess, QuotaGiven, Span, Str
 
 Answers = tuple[Stretch, ...]
 
+Alike = tuple[bool, ...]
+"""When an API is known, and which plans and grants open it: answers about APIs that are alike so are the same."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
@@ -36,11 +39,13 @@ class Access:
 def access_from(since: datetime, facts: CustomerFacts, integration: str, revisions: Revisions) -> Access:
     """All answers about a customer from *since* on, if nothing more became known."""
     everything = standing(facts, Scope(integration=integration), revisions)
+    found: dict[Alike, Answers] = {}
     by_api: dict[str, dict[Answers, list[str | None]]] = defaultdict(dict)
     for marketplace in (None, *_marketplaces(integration, revisions)):
         scope = Scope(integration=integration, marketplace=marketplace)
         there = everything if marketplace is None else within(scope, everything, facts, revisions)
-        for apis, answers in _answers(since, there, scope, revisions):
+        is_all = len(there.billed.cycles) == len(everything.billed.cycles) and there.manual == everything.manual
+        for apis, answers in _answers(since, there, scope, revisions, found if is_all else {}):
             for api in apis:
                 by_api[api].setdefault(answers, []).append(marketplace)
     groups: dict[tuple[tuple[str | None, ...], Answers], list[str]] = defaultdict(list)
@@ -89,25 +94,23 @@ def _marketplaces(integration: str, revisions: Revisions) -> list[str]:
 
 
 def _answers(
-    since: datetime, there: Standing, scope: Scope, revisions: Revisions
+    since: datetime, there: Standing, scope: Scope, revisions: Revisions, found: dict[Alike, Answers]
 ) -> Iterator[tuple[list[str], Answers]]:
-    """APIs about which all answers are the same, and those answers; APIs that are never known are left out."""
+    """
+    APIs about which all answers are the same, and those answers; APIs that are never known are left out. What was
+    *found* for the same standing in another scope is not asked again.
+    """
     starts = [since, *sorted(moment for moment in _moments(there, revisions) if since < moment < END_OF_TIME)]
     known = [frozenset(apis_of(there, scope, revisions, start)) for start in starts]
-    for alike in _alike(there, known):
-        answers = tuple(_together(there, alike[0], starts, known))
-        if any(each.reason != "unknown_api" for each in answers):
-            yield alike, answers
-
-
-def _alike(there: Standing, known: Sequence[frozenset[str]]) -> Iterable[list[str]]:
-    """The APIs, those together that are known at the same moments and opened by the same plans and grants."""
-    plans = {cycle.plan.apis for cycle in there.billed.cycles}
-    opening = [*plans, *(each.apis for each in there.manual)]
-    groups: dict[tuple[bool, ...], list[str]] = defaultdict(list)
+    opening = [*dict.fromkeys(cycle.plan.apis for cycle in there.billed.cycles), *(each.apis for each in there.manual)]
+    groups: dict[Alike, list[str]] = defaultdict(list)
     for api in sorted(frozenset().union(*known)):
         groups[tuple(api in apis for apis in (*known, *opening))].append(api)
-    return groups.values()
+    for alike, apis in groups.items():
+        if alike not in found:
+            found[alike] = tuple(_together(there, apis[0], starts, known))
+        if any(each.reason != "unknown_api" for each in found[alike]):
+            yield apis, found[alike]
 
 
 def _moments(there: Standing, revisions: Revisions) -> set[datetime]:

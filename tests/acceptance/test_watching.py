@@ -18,6 +18,7 @@ from kafka import KafkaProducer
 
 from ops.settings import Address, free_address
 from ops.stack import is_free, running
+from ops.up import WITH_HEALTH
 from schemas.topics import CONSUMER_GROUPS, EVENTS
 from tests.acceptance.running import SECRET, TOKEN, Running, up
 from tests.scraping import probe, scrape
@@ -52,7 +53,7 @@ def _read(line: str) -> dict[str, Any]:
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """On servers of its own: its consumers would share the partitions with those of the program of other tests."""
     first = next(address for address in iter(free_address, None) if has_neighbours(address))
-    consumers = {group: f"{first.host}:{first.port + number}" for number, group in enumerate(CONSUMER_GROUPS)}
+    consumers = {name: f"{first.host}:{first.port + number}" for number, name in enumerate(WITH_HEALTH)}
     with TemporaryDirectory() as folder, running(Path(folder), say=lambda _: None) as stack:
         assert stack.database is not None
         assert stack.kafka is not None
@@ -69,7 +70,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 
 def has_neighbours(address: Address) -> bool:
-    return all(is_free(address.port + number) for number in range(1, len(CONSUMER_GROUPS)))
+    return all(is_free(address.port + number) for number in range(1, len(WITH_HEALTH)))
 
 
 def test_every_process_answers_its_health(watched: Watched) -> None:
