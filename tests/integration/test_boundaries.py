@@ -90,8 +90,11 @@ def test_a_relay_whose_clock_is_behind_takes_no_boundary_back(database: sa.Engin
     assert settled(database, JULY - timedelta(seconds=2)).position.head == 1
     assert announced(database, JULY) == 1
     settled(database, JULY)
-
     assert [each.at for state in behind(database, 1) for each in state.boundaries] == [JULY]
+
+    learnt(database, line("cus_paid", invoice="in_2", line="il_2", period_start=JULY, period_end=JULY + LEEWAY))
+    settled(database, JULY - timedelta(seconds=1))
+    assert [(each.as_of, each.boundaries) for each in behind(database, 2)] == [(JULY, ())]
 
 
 def announced(database: sa.Engine, now: datetime) -> int:

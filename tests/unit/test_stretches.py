@@ -178,6 +178,7 @@ def test_a_boundary_says_what_it_changes() -> None:
         (on("02-01"), "changed", "paid", "renewal_leeway"),
         (on("02-01T02:00"), "closed", "renewal_leeway", "cycle_lapsed"),
     ]
+    assert [len(passed(told, on(moment))) for moment in ("01-31T23:59:59", "02-01", "02-01T01:59:59")] == [0, 1, 1]
     shut = state(blocked(known(Bill(finalized="01-01", paid="01-01")), "01-05", "01-20"), terms, on("01-10"))
     assert [(each.at, each.change) for each in passed(shut, on("01-31"))] == [(on("01-20"), "opened")]
 
