@@ -62,7 +62,7 @@ def run(
     stop: threading.Event,
     counting: RelayMetrics,
     on_health: Callable[[Health], None] = lambda _: None,
-    on_round: Callable[[], None] = lambda: None,
+    on_round: Callable[[], object] = lambda: None,
 ) -> None:
     """
     Relay until *stop* is set. *topic* opens the topic for the feed of that identity, *clock* gives the moment.
@@ -95,7 +95,7 @@ class _Relay:
     stop: threading.Event
     counting: RelayMetrics
     on_health: Callable[[Health], None]
-    on_round: Callable[[], None]
+    on_round: Callable[[], object]
     session: Connection | None = None
     topic: FeedTopic | None = None
     catalogs: Catalogs = field(default_factory=Catalogs)

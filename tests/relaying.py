@@ -40,7 +40,12 @@ class Ground:
     topic: str
 
     @contextmanager
-    def relaying(self, *, open_topic: Callable[[str], FeedTopic] | None = None) -> Iterator[list[Health]]:
+    def relaying(
+        self,
+        *,
+        open_topic: Callable[[str], FeedTopic] | None = None,
+        on_round: Callable[[], object] = lambda: None,
+    ) -> Iterator[list[Health]]:
         """A relay at work, as a process runs it; what it said of its health."""
         said: list[Health] = []
         registry = CollectorRegistry()
@@ -53,6 +58,7 @@ class Ground:
                 stop=stop,
                 counting=RelayMetrics(registry),
                 on_health=said.append,
+                on_round=on_round,
             )
         ):
             yield said

@@ -60,7 +60,7 @@ class Watch:
         """
         Return once a number behind *seq* is given, or is no longer so (another database), or after so many *seconds*.
 
-        Raises `CannotDecide` where too many wait already.
+        Raises `CannotDecide` where too many wait already, and where the process ends meanwhile.
         """
         if self._waiting >= MOST_WAITING:
             raise CannotDecide("Too many wait for changes: ask again, without wait.")
@@ -73,6 +73,8 @@ class Watch:
                 await self._went_on.wait_for(lambda: self._head != seq)
         except TimeoutError:
             return
+        except asyncio.CancelledError:  # by the server, which gives what is under way some seconds to end
+            raise CannotDecide("This process is ending: ask another one.") from None
         finally:
             self._waiting -= 1
 

@@ -10,16 +10,18 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, NodeNotReadyError
 
+from consumers import relay
 from consumers.feed_topic import FeedTopic
 from consumers.log import Source
 from consumers.telling import Health
 from entitlements import feed
 from schemas.access_change import AccessChange
 from tests.feeding import behind, disagreements, fed, learnt
-from tests.relaying import PARTITIONS, Ground, end_sessions, wait_until
+from tests.relaying import PARTITIONS, PATIENCE_S, Ground, end_sessions, wait_until
 from tests.stated import catalog, line, unpaid
 
 
@@ -82,6 +84,24 @@ def test_a_second_relay_stands_by_until_the_first_is_gone(ground: Ground) -> Non
             wait_until(ground.all_is_published, "and published")
 
     assert [each.seq for each in sorted(ground.published(), key=lambda each: each.seq)] == [1, 2]
+
+
+def test_a_relay_that_is_stopped_loses_its_place(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Postgres ends the session of one that asks nothing any more; another works, and awake it stands by."""
+    monkeypatch.setattr(relay, "_IDLE", sa.text("SET idle_session_timeout = '1s'"))
+    goes_on = threading.Event()
+    goes_on.set()
+    with ground.relaying(on_round=lambda: goes_on.wait(PATIENCE_S)) as stopped:
+        wait_until(lambda: bool(stopped), "the first is at work")
+        goes_on.clear()
+        with ground.relaying() as other:
+            learnt(ground.engine, line("cus_1"))
+            wait_until(ground.all_is_published, "the other has its place")
+            assert other[-1].detail == "at work"
+            goes_on.set()
+            wait_until(lambda: stopped[-1].detail.startswith("stands by"), "the first stands by")
+
+    assert [each.customer for each in ground.published()] == ["cus_1"]
 
 
 def test_a_relay_that_was_overtaken_can_publish_no_more(ground: Ground) -> None:
