@@ -25,10 +25,7 @@ CYCLE_S = 8
 
 
 def test_a_gateway_decides_by_itself_and_is_told_when_a_cycle_ends(program: Running) -> None:
-    """
-    What is paid is told; relay and boundaries are killed with -9; the cycle's end, which no event says, is told once,
-    with its moment; and the topic ends with what the snapshot says.
-    """
+    """Relay and boundaries killed with -9 in between, a cycle's end is told by its moment; topic and snapshot agree."""
     customer = f"cus_{uuid.uuid4().hex}"
     seq = asked(program, "/v1/snapshot")[0]["entitlement-seq"]
     now = datetime.now(UTC).replace(microsecond=0)

@@ -24,7 +24,7 @@ class Feed:
 
 
 def test_all_who_wait_are_woken_by_one_look() -> None:
-    """Fifty wait, and the database is asked as if it were one; all return once the head is another, and none asks on."""
+    """Fifty wait, the database is asked as if for one; all return once the head is another, and nobody asks on."""
 
     async def waited() -> tuple[int, int]:
         feed = Feed()
@@ -34,7 +34,8 @@ def test_all_who_wait_are_woken_by_one_look() -> None:
         asked, feed.head = feed.asked, 8
         await asyncio.gather(*waiting)
         await asyncio.sleep(2 * changes.LOOK_EVERY_S)
-        after, _ = feed.asked, await asyncio.sleep(2 * changes.LOOK_EVERY_S)
+        after = feed.asked
+        await asyncio.sleep(2 * changes.LOOK_EVERY_S)
         return asked, feed.asked - after
 
     asked, later = asyncio.run(waited())
