@@ -88,7 +88,7 @@ def test_a_second_relay_stands_by_until_the_first_is_gone(ground: Ground) -> Non
 
 def test_a_relay_that_is_stopped_loses_its_place(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     """Postgres ends the session of one that asks nothing any more; another works, and awake it stands by."""
-    monkeypatch.setattr(relay, "_IDLE", sa.text("SET idle_session_timeout = '1s'"))
+    monkeypatch.setattr(relay, "_IDLE", sa.text("SET idle_session_timeout = '2s'"))
     goes_on = threading.Event()
     goes_on.set()
     with ground.relaying(on_round=lambda: goes_on.wait(PATIENCE_S)) as stopped:
@@ -97,7 +97,7 @@ def test_a_relay_that_is_stopped_loses_its_place(ground: Ground, monkeypatch: py
         with ground.relaying() as other:
             learnt(ground.engine, line("cus_1"))
             wait_until(ground.all_is_published, "the other has its place")
-            assert other[-1].detail == "at work"
+            wait_until(lambda: other[-1].detail == "at work", "and says so")
             goes_on.set()
             wait_until(lambda: stopped[-1].detail.startswith("stands by"), "the first stands by")
 
