@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Connection,
@@ -189,7 +190,15 @@ changes = Table(
         comment="whose commit makes this visible: ids are given before commits, so a reader must wait for older ones",
     ),
     _recorded_at(),
+    Column(
+        "relayed",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="the relay has told whom it concerns; a mark, since ids and commits come in different orders",
+    ),
     PrimaryKeyConstraint("id"),
+    Index("changes_to_relay", "id", postgresql_where=text("NOT relayed")),
     comment="A group learned something new about a customer; the change feed numbers and announces it",
 )
 

@@ -9,6 +9,7 @@ commit.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,11 +26,14 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    exists,
     func,
     select,
+    tuple_,
 )
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
+from entitlements.everyone import CustomerName
 from entitlements.ledger import TransactionId
 from entitlements.tables import metadata as facts_metadata
 
@@ -109,6 +113,19 @@ def settings_in(connection: Connection) -> tuple[OrgSetting, ...]:
     name = (orgs.c.integration, orgs.c.org)
     latest = select(orgs).ext(distinct_on(*name)).order_by(*name, orgs.c.id.desc())
     return tuple(_setting(row) for row in connection.execute(latest) if row.customer is not None)
+
+
+def orgs_of(connection: Connection, whom: Collection[CustomerName]) -> frozenset[tuple[CustomerName, str]]:
+    """The orgs that are set to any of these customers; it costs a look at all orgs, once for many customers."""
+    later, named = orgs.alias("later"), [(each.integration, each.customer) for each in whom]
+    is_latest = ~exists().where(
+        later.c.integration == orgs.c.integration, later.c.org == orgs.c.org, later.c.id > orgs.c.id
+    )
+    query = select(orgs).where(tuple_(orgs.c.integration, orgs.c.customer).in_(named), is_latest)
+    return frozenset(
+        (CustomerName(integration=row.integration, customer=row.customer), row.org)
+        for row in (connection.execute(query) if named else ())
+    )
 
 
 def _setting(row: Row[Any]) -> OrgSetting:

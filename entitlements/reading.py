@@ -7,83 +7,86 @@ Rows travel as JSON, which becomes the facts in one step: a question costs one s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 
 import msgspec
 from sqlalchemy import Connection, Text, cast, func, select, text
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from entitlements.domain.facts import CatalogRevision, CustomerFacts, Fact
+from entitlements.everyone import CustomerName
 from entitlements.store import TABLE_OF, one_of_each_number
+from entitlements.tables import catalog_revisions
 
 _KNOWN = """
 WITH RECURSIVE linked AS (
     SELECT * FROM payment_links
-    WHERE integration = :integration AND customer = {customer}
+    WHERE integration = {integration} AND customer = {customer}
     UNION
     SELECT * FROM payment_links
-    WHERE integration = :integration AND invoice = ANY (ARRAY(
-        SELECT DISTINCT invoice FROM grants WHERE integration = :integration AND customer = {customer}))
+    WHERE integration = {integration} AND invoice = ANY (ARRAY(
+        SELECT DISTINCT invoice FROM grants WHERE integration = {integration} AND customer = {customer}))
     UNION
     SELECT further.* FROM linked CROSS JOIN LATERAL (
         SELECT * FROM payment_links
-        WHERE integration = :integration AND payment_intent = linked.payment_intent
+        WHERE integration = {integration} AND payment_intent = linked.payment_intent
         UNION ALL
         SELECT * FROM payment_links
-        WHERE integration = :integration AND charge = linked.charge
+        WHERE integration = {integration} AND charge = linked.charge
     ) AS further
 ), refunded AS (
     SELECT * FROM refunds
-    WHERE integration = :integration AND payment_intent = ANY (ARRAY(SELECT payment_intent FROM linked))
+    WHERE integration = {integration} AND payment_intent = ANY (ARRAY(SELECT payment_intent FROM linked))
     UNION
     SELECT * FROM refunds
-    WHERE integration = :integration AND charge = ANY (ARRAY(SELECT charge FROM linked))
+    WHERE integration = {integration} AND charge = ANY (ARRAY(SELECT charge FROM linked))
 ), disputed AS (
     SELECT * FROM disputes
-    WHERE integration = :integration AND payment_intent = ANY (ARRAY(SELECT payment_intent FROM linked))
+    WHERE integration = {integration} AND payment_intent = ANY (ARRAY(SELECT payment_intent FROM linked))
     UNION
     SELECT * FROM disputes
-    WHERE integration = :integration AND charge = ANY (ARRAY(SELECT charge FROM linked))
+    WHERE integration = {integration} AND charge = ANY (ARRAY(SELECT charge FROM linked))
 )
 SELECT json_build_object(
-    'named', EXISTS (SELECT FROM customers WHERE integration = :integration AND customer = {customer}),
+    'named', EXISTS (SELECT FROM customers WHERE integration = {integration} AND customer = {customer}),
     'payment_links', (SELECT coalesce(json_agg(linked), '[]') FROM linked),
     'amounts_refunded', (SELECT coalesce(json_agg(t), '[]') FROM amounts_refunded t
-        WHERE integration = :integration AND charge = ANY (ARRAY(SELECT charge FROM linked))),
+        WHERE integration = {integration} AND charge = ANY (ARRAY(SELECT charge FROM linked))),
     'refunds', (SELECT coalesce(json_agg(refunded), '[]') FROM refunded),
     'disputes', (SELECT coalesce(json_agg(disputed), '[]') FROM disputed),
     'grants', (SELECT coalesce(json_agg(t), '[]') FROM grants t
-        WHERE integration = :integration AND customer = {customer}),
+        WHERE integration = {integration} AND customer = {customer}),
     'revocations', (SELECT coalesce(json_agg(t), '[]') FROM revocations t
-        WHERE integration = :integration AND customer = {customer}),
+        WHERE integration = {integration} AND customer = {customer}),
     'invoices', (SELECT coalesce(json_agg(t), '[]') FROM invoices t
-        WHERE integration = :integration AND customer = {customer}),
+        WHERE integration = {integration} AND customer = {customer}),
     'credit_notes', (SELECT coalesce(json_agg(t), '[]') FROM credit_notes t
-        WHERE integration = :integration AND customer = {customer}),
+        WHERE integration = {integration} AND customer = {customer}),
     'ended_subscriptions', (SELECT coalesce(json_agg(t), '[]') FROM ended_subscriptions t
-        WHERE integration = :integration AND customer = {customer}),
+        WHERE integration = {integration} AND customer = {customer}),
     'manual_grants', (SELECT coalesce(json_agg(t), '[]') FROM manual_grants t
-        WHERE integration = :integration AND customer = {customer}),
+        WHERE integration = {integration} AND customer = {customer}),
     'manual_revocations', (SELECT coalesce(json_agg(t), '[]') FROM manual_revocations t
-        WHERE integration = :integration AND customer = {customer}),
+        WHERE integration = {integration} AND customer = {customer}),
     'blocks', (SELECT coalesce(json_agg(t), '[]') FROM blocks t
-        WHERE integration = :integration AND customer = {customer}),
+        WHERE integration = {integration} AND customer = {customer}),
     'unblocks', (SELECT coalesce(json_agg(t), '[]') FROM unblocks t
-        WHERE integration = :integration AND customer = {customer})
+        WHERE integration = {integration} AND customer = {customer})
 )::text AS facts
 """
 """
 Of one customer; from payment intents to their charges and from charges to their payment intents, as far as links lead.
 """
 
+_FACTS_OF = text(_KNOWN.format(integration=":integration", customer=":customer"))
+
 _EACH = """
-SELECT asked.customer, known.facts
-FROM unnest(CAST(:customers AS text[])) AS asked (customer)
+SELECT asked.integration, asked.customer, known.facts
+FROM unnest(CAST(:integrations AS text[]), CAST(:customers AS text[])) AS asked (integration, customer)
 CROSS JOIN LATERAL ({known}) AS known
 """
+_FACTS_OF_EACH = text(_EACH.format(known=_KNOWN.format(integration="asked.integration", customer="asked.customer")))
 """Of several customers: most of what one costs by itself is to plan its statement."""
-
-_FACTS_OF = text(_KNOWN.format(customer=":customer"))
-_FACTS_OF_EACH = text(_EACH.format(known=_KNOWN.format(customer="asked.customer")))
 
 _CUSTOMERS_OF = text("""
 WITH RECURSIVE linked AS (
@@ -107,6 +110,8 @@ SELECT customer FROM provenance
 WHERE integration = :integration AND object_id = ANY (ARRAY(SELECT invoice FROM linked)) AND customer IS NOT NULL
 """)
 
+_DIGEST = catalog_revisions.c.digest
+_CATALOGS_STATE = select(func.sha256(func.string_agg(_DIGEST, aggregate_order_by(text("''::bytea"), _DIGEST))))
 _CATALOGS = text("SELECT coalesce(json_agg(t), '[]')::text FROM catalog_revisions t")
 
 
@@ -116,10 +121,18 @@ def facts_of(connection: Connection, *, integration: str, customer: str) -> Cust
     return msgspec.json.decode(found.scalar_one(), type=CustomerFacts)
 
 
-def facts_of_each(connection: Connection, *, integration: str, customers: Sequence[str]) -> dict[str, CustomerFacts]:
-    """The same for several customers of an integration, by customer, in one statement."""
-    rows = connection.execute(_FACTS_OF_EACH, {"integration": integration, "customers": list(customers)})
-    return {row.customer: msgspec.json.decode(row.facts, type=CustomerFacts) for row in rows}
+def facts_of_each(connection: Connection, whom: Collection[CustomerName]) -> Mapping[CustomerName, CustomerFacts]:
+    """The same of each of these customers, in one statement."""
+    given = {
+        "integrations": [each.integration for each in whom],
+        "customers": [each.customer for each in whom],
+    }
+    return {
+        CustomerName(integration=row.integration, customer=row.customer): msgspec.json.decode(
+            row.facts, type=CustomerFacts
+        )
+        for row in (connection.execute(_FACTS_OF_EACH, given) if whom else ())
+    }
 
 
 def facts_with(connection: Connection, digests: Collection[bytes]) -> tuple[Fact, ...]:
@@ -145,3 +158,8 @@ def catalog_revisions_in(connection: Connection) -> tuple[CatalogRevision, ...]:
     """The catalog revisions that count, by number."""
     rows = connection.execute(_CATALOGS).scalar_one()
     return one_of_each_number(msgspec.json.decode(rows, type=list[CatalogRevision]))
+
+
+def catalogs_digest(connection: Connection) -> bytes:
+    """What tells one set of catalog revisions from another, without reading them; empty where there is none."""
+    return bytes(connection.execute(_CATALOGS_STATE).scalar_one() or b"")

@@ -74,6 +74,26 @@ def consume(groups: tuple[str, ...]) -> None:
 
 
 @entitle.command()
+def relay() -> None:
+    """
+    Tell gateways what changes: number it for /v1/changes and publish it to Kafka. Of several one is at work.
+
+    Example: entitle relay
+    """
+    processes.relay(Environment())
+
+
+@entitle.command()
+def boundaries() -> None:
+    """
+    Announce what time alone changes: cycles, leeways, unpaid terms and blocks that begin or end.
+
+    Example: entitle boundaries
+    """
+    processes.boundaries(Environment())
+
+
+@entitle.command()
 def query() -> None:
     """
     Answer gateways' questions.

@@ -7,12 +7,11 @@ is of one moment, and of two customers perhaps of two.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from entitlements.domain.access import Scope, invoices_of, standing_with
 from entitlements.domain.catalog import Revision, Revisions
@@ -86,22 +85,13 @@ def customers_compared(on: Engine, proposal: Proposal, now: datetime) -> Iterato
     while proposal.following is not None:
         with on.connect() as connection:
             names = customers_behind(connection, last, most=AT_ONCE)
-            known = _facts_of(connection, names)
+            known = facts_of_each(connection, names)
         if not names:
             return
         sold = {integration: _sold(integration, proposal) for integration in {name.integration for name in names}}
         for name in names:
             yield _compared(name, known[name], proposal, sold[name.integration], now)
         last = names[-1]
-
-
-def _facts_of(connection: Connection, names: Sequence[CustomerName]) -> Mapping[CustomerName, CustomerFacts]:
-    found: dict[CustomerName, CustomerFacts] = {}
-    for integration, of_integration in groupby(names, key=lambda name: name.integration):
-        customers = [name.customer for name in of_integration]
-        known = facts_of_each(connection, integration=integration, customers=customers)
-        found |= {CustomerName(integration=integration, customer=customer): facts for customer, facts in known.items()}
-    return found
 
 
 Sold = Mapping[str, frozenset[str]]

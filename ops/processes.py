@@ -1,5 +1,5 @@
 """
-The long-running processes, put together from settings: ingest, a consumer, query. The edge where they are wired.
+The long-running processes, put together from settings. The edge where they are wired.
 
 Each reads and checks all its settings before it opens anything, logs to stderr, and ends in order on SIGTERM or SIGINT.
 """
@@ -14,16 +14,22 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 
+from consumers import boundaries as boundary_clock
 from consumers import grants, invoices, revocations
+from consumers import relay as feed_relay
 from consumers.extent import ends_of
+from consumers.feed_metrics import BoundaryMetrics, RelayMetrics
+from consumers.feed_topic import FeedTopic
 from consumers.metrics import Metrics as ConsumerMetrics
 from consumers.runner import run
 from consumers.verdicts import Group, kafka_group
 from entitlements import store
 from entitlements.api.app import query_app
 from entitlements.api.metrics import Metrics as QueryMetrics
+from entitlements.api.snapshot_stream import STREAMS
 from entitlements.api.snapshots import ANSWER_SECONDS, DATABASE_THREADS
 from entitlements.domain.catalog import Catalog
 from entitlements.domain.facts import Fact
@@ -96,9 +102,7 @@ def consume(environment: Environment, names: Collection[str]) -> None:
     condition, registry = Condition(time.monotonic), process_registry(environment, kafka_group(names))
     groups = [group(name) for name in names]
     topics = {topic for each in groups for topic in each.topics}
-    stop = threading.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda *_: stop.set())
+    stop = _told_to_stop()
     with answering(address, condition, registry):
         run(
             groups,
@@ -113,6 +117,60 @@ def consume(environment: Environment, names: Collection[str]) -> None:
         )
 
 
+def relay(environment: Environment) -> None:
+    """Turn what is committed into the change feed and its topic until told to stop, or stand by while another does."""
+    source, retention = settings.kafka(environment), settings.feed_retention(environment)
+    database = engine(
+        settings.database_url(environment),
+        settings.schema(environment),
+        settings_schema=settings.settings_schema(environment),
+        connections=1,
+    )
+    address = settings.health_address(environment)
+    _log_to_stderr(environment)
+    condition, registry = Condition(time.monotonic), process_registry(environment, "relay")
+    with answering(address, condition, registry):
+        feed_relay.run(
+            database,
+            partial(FeedTopic, source),
+            clock=_now,
+            retention=retention,
+            stop=_told_to_stop(),
+            counting=RelayMetrics(registry),
+            on_health=condition.is_now,
+            on_round=condition.comes_round,
+        )
+
+
+def boundaries(environment: Environment) -> None:
+    """Announce what time alone changes until told to stop."""
+    database = engine(settings.database_url(environment), settings.schema(environment), connections=1)
+    address = settings.health_address(environment)
+    _log_to_stderr(environment)
+    condition, registry = Condition(time.monotonic), process_registry(environment, "boundaries")
+    with answering(address, condition, registry):
+        boundary_clock.run(
+            database,
+            clock=_now,
+            stop=_told_to_stop(),
+            counting=BoundaryMetrics(registry, _now),
+            on_health=condition.is_now,
+            on_round=condition.comes_round,
+        )
+
+
+def _told_to_stop() -> threading.Event:
+    """Set once SIGTERM or SIGINT comes."""
+    stop = threading.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: stop.set())
+    return stop
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 def query(environment: Environment) -> None:
     """Answer gateways until told to stop."""
     tokens, address = settings.query_tokens(environment), settings.query_address(environment)
@@ -121,12 +179,12 @@ def query(environment: Environment) -> None:
         settings.database_url(environment),
         settings.schema(environment),
         settings_schema=settings.settings_schema(environment),
-        connections=DATABASE_THREADS,
+        connections=DATABASE_THREADS + STREAMS,
         statement_timeout_s=ANSWER_SECONDS,
     )
     _log_to_stderr(environment)
     metrics = QueryMetrics(process_registry(environment, "query"))
-    app = query_app(database, tokens, lambda: datetime.now(UTC), admins=admins, metrics=metrics, trust=trust)
+    app = query_app(database, tokens, _now, admins=admins, metrics=metrics, trust=trust)
     with contextlib.closing(settings.listening("ENTITLE_QUERY_ADDRESS", address)) as listener:
         log.info("questions are answered at %s", address)
         serve(server(app, shutdown_seconds=QUERY_SHUTDOWN_S), listener)

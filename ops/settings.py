@@ -14,6 +14,7 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -163,6 +164,11 @@ def log_topics(environment: Environment) -> tuple[Topic, ...]:
 def dead_letters_in_a_row(environment: Environment) -> int:
     """`ENTITLE_DEAD_LETTERS_IN_A_ROW`: how many a consumer sets aside in a partition before it stops."""
     return _count(environment, "ENTITLE_DEAD_LETTERS_IN_A_ROW", DEAD_LETTERS_IN_A_ROW)
+
+
+def feed_retention(environment: Environment) -> timedelta:
+    """`ENTITLE_FEED_RETENTION_DAYS`: how old a number of the change feed may be for a reader to go on behind it."""
+    return timedelta(days=_count(environment, "ENTITLE_FEED_RETENTION_DAYS", 7))
 
 
 def catalog_path(environment: Environment) -> Path:

@@ -22,7 +22,7 @@ from ops import catalog_file, settings, stack
 from ops.asking import Edge
 from ops.database import SETTINGS, engine, migrate
 from ops.operator_log import make_topics, publish_catalog
-from ops.settings import BadSetting, Environment
+from ops.settings import Address, BadSetting, Environment
 from ops.supervisor import Program, Supervisor
 from schemas.topics import CONSUMER_GROUPS
 
@@ -30,6 +30,9 @@ READY_S = 60.0
 
 SERVERS = ("ENTITLE_DATABASE_URL", "ENTITLE_KAFKA")
 """The settings whose servers are started where they are not set."""
+
+WITH_HEALTH = ("consumers", "relay", "boundaries")
+"""The programs without a listener of their own, in the order of their ports for health."""
 
 QUESTION = {
     "subject": {"type": "customer", "id": "cus_1"},
@@ -106,7 +109,7 @@ def describe(running: Pipeline) -> str:
     """What a person needs to try it with curl."""
     edge = running.edge
     started = [name for name in SERVERS if name in running.started]  # what was set may hold a password
-    health = settings.health_address(running.environment)
+    healths = health_addresses(running.environment)
     shown = zip(("Servers", ""), started, strict=False)
     lines = ["", f"Webhooks   POST {edge.ingest}/webhooks/stripe/INTEGRATION, signed by Stripe or with its secret:"]
     lines += [f"             {name}: {secret}" for name, secret in running.secrets.items()]
@@ -118,7 +121,7 @@ def describe(running: Pipeline) -> str:
         f"                -d '{json.dumps(QUESTION)}' \\",
         f"                {edge.query}/access/v1/evaluation",
         *(f"{label:11}{name}={running.environment.variables[name]}" for label, name in shown),
-        *([f"Consumers  http://{health}/readyz"] if health else []),
+        *(f"{name.capitalize():11}http://{health}/readyz" for name, health in healths.items()),
         f"Logs       {running.folder / 'logs'}",
         "Ctrl-C stops all of it.",
         "",
@@ -132,6 +135,7 @@ def _check(environment: Environment) -> frozenset[str]:
     settings.settings_schema(environment)
     settings.admin_tokens(environment)
     settings.dead_letters_in_a_row(environment)
+    settings.feed_retention(environment)
     asked = frozenset(name for name in SERVERS if environment.get(name))
     if "ENTITLE_DATABASE_URL" in asked:
         settings.database_url(environment)
@@ -141,7 +145,7 @@ def _check(environment: Environment) -> frozenset[str]:
     listeners = [
         ("ENTITLE_INGEST_ADDRESS", settings.ingest_address(environment)),
         ("ENTITLE_QUERY_ADDRESS", settings.query_address(environment)),
-        *([("ENTITLE_HEALTH_ADDRESS", health)] if (health := settings.health_address(environment)) else []),
+        *(("ENTITLE_HEALTH_ADDRESS", health) for health in health_addresses(environment).values()),
     ]
     with ExitStack() as until_checked:  # all at once, so that no two are the same address
         for name, address in listeners:
@@ -169,16 +173,26 @@ def _prepare(environment: Environment, catalog: catalog_file.CatalogFile, say: S
 
 def _programs(environment: Environment, logs: Path) -> list[Program]:
     entitle = [sys.executable, "-P", "-m", "ops"]  # -P: not the `ops` of whatever folder this is called from
-    commands = {"ingest": ["ingest"], "consumers": ["consume", *CONSUMER_GROUPS], "query": ["query"]}
+    commands = {"ingest": ["ingest"], "consumers": ["consume", *CONSUMER_GROUPS]}
+    commands |= {name: [name] for name in ("relay", "boundaries", "query")}
+    own = {name: {"ENTITLE_HEALTH_ADDRESS": str(each)} for name, each in health_addresses(environment).items()}
     return [
         Program(
             name=name,
             command=[*entitle, *command],
-            environment=environment.variables,
+            environment=environment.with_values(own.get(name, {})).variables,
             log=logs / f"{name}.log",
         )
         for name, command in commands.items()
     ]
+
+
+def health_addresses(environment: Environment) -> dict[str, Address]:
+    """Where each program without a listener of its own says how it is, if that is asked for: each at the next port."""
+    first = settings.health_address(environment)
+    if first is None:
+        return {}
+    return {name: Address(host=first.host, port=first.port + number) for number, name in enumerate(WITH_HEALTH)}
 
 
 def _with_secrets(given: Environment, integrations: Mapping[str, Integration], folder: Path) -> Environment:

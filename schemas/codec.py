@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.access_change import ACCESS_CHANGED, AccessChange, read_access_change
 from schemas.fields import InvalidMessage as InvalidMessage
 from schemas.fields import id_of, quoted
 from schemas.operator_acts import OperatorAct, read_act, rfc3339, written_moment
@@ -127,15 +128,7 @@ def decode(topic: str, value: bytes | None, headers: Iterable[tuple[str, bytes]]
     Raises `InvalidMessage` for an empty value, one that is not a JSON object, missing or broken headers, a type or
     a topic that this version does not know.
     """
-    if value is None:
-        raise InvalidMessage("the record has no value")
-    attributes = dict(headers)
-    try:
-        body = msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidMessage(f"the value is not JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise InvalidMessage(f"the value is a JSON {type(body).__name__}, not an object")
+    attributes, body = dict(headers), _body(value)
     match topic:
         case _ if topic == EVENTS:
             return StripeMessage(integration=_header(attributes, "ce_integration"), event=body)
@@ -143,6 +136,31 @@ def decode(topic: str, value: bytes | None, headers: Iterable[tuple[str, bytes]]
             return _operator_command(_header(attributes, "ce_type"), body)
         case _:
             raise InvalidMessage(f"nothing is known about messages of topic {topic}")
+
+
+def decode_change(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> AccessChange:
+    """
+    The customer's state in a record of `entitlements.changes.v1`, which no consumer of ours reads.
+
+    Raises `InvalidMessage` as `decode` does.
+    """
+    attributes, body = dict(headers), _body(value)
+    kind = _header(attributes, "ce_type")
+    if kind != ACCESS_CHANGED:
+        raise InvalidMessage(f"ce_type {quoted(kind)} is not a change of access that this version knows")
+    return read_access_change(body)
+
+
+def _body(value: bytes | None) -> dict[str, Any]:
+    if value is None:
+        raise InvalidMessage("the record has no value")
+    try:
+        body = msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidMessage(f"the value is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise InvalidMessage(f"the value is a JSON {type(body).__name__}, not an object")
+    return body
 
 
 def _operator_command(kind: str, body: dict[str, Any]) -> CatalogApplied | OperatorAct:

@@ -15,6 +15,14 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 KEEP_FOR_EVER = -1
 
+HOUR_MS = 60 * 60 * 1000
+KEPT_WHOLE_MS = HOUR_MS
+CLEANED_AFTER_MS = 7 * 24 * HOUR_MS
+"""
+Of the changes of access: a reader who is at most an hour behind sees every state; after a week, at most, the latest one
+of each customer alone is left. Only closed segments are compacted, so one is closed each day.
+"""
+
 CONSUMER_GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "grants": (EVENTS, OPERATOR_COMMANDS),
@@ -70,6 +78,12 @@ def topics(
             name=CHANGES,
             partitions=event_partitions,
             replication_factor=replication_factor,
-            config=shared | {"cleanup.policy": "compact"},
+            config=shared
+            | {
+                "cleanup.policy": "compact",
+                "min.compaction.lag.ms": str(KEPT_WHOLE_MS),
+                "max.compaction.lag.ms": str(CLEANED_AFTER_MS),
+                "segment.ms": str(24 * HOUR_MS),
+            },
         ),
     )

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
-from entitlements.api import snapshots
+from entitlements.api import snapshot_stream, snapshots
 from entitlements.api.app import DEFAULT_TRUST, query_app
 from entitlements.api.credentials import Trust
 from entitlements.api.metrics import Metrics
@@ -67,7 +67,7 @@ class Api:
             answer = connection.getresponse()
             text = answer.read()
             given = {name.lower(): value for name, value in answer.getheaders()}
-            is_json = "json" in given.get("content-type", "")
+            is_json = given.get("content-type", "") in ("application/json", "application/problem+json")
             return Answer(
                 status=answer.status, headers=given, body=json.loads(text) if is_json and text else text.decode()
             )
@@ -143,7 +143,7 @@ def on(url: str) -> Iterator[sa.Engine]:
         database,
         "public",
         settings_schema=SETTINGS_SCHEMA,
-        connections=snapshots.DATABASE_THREADS,
+        connections=snapshots.DATABASE_THREADS + snapshot_stream.STREAMS,
         statement_timeout_s=1,
     )
     try:

@@ -15,7 +15,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from entitlements.api import authzen, evaluations, explain, keys, openapi, operations, orgs, portal
+from entitlements.api import (
+    authzen,
+    changes,
+    evaluations,
+    explain,
+    keys,
+    openapi,
+    operations,
+    orgs,
+    portal,
+    snapshot_stream,
+)
 from entitlements.api.answering import Answering, FromDatabase
 from entitlements.api.credentials import DEFAULT_CREDENTIALS, Trust, parse_credentials
 from entitlements.api.metrics import Metrics
@@ -60,8 +71,8 @@ def query_app(
     The ASGI application that answers the bearers of *tokens*, and lets those of *admins* change settings; it runs on
     asyncio and uses lifespan.
 
-    *engine* needs `DATABASE_THREADS` connections, a statement timeout of no more than `ANSWER_SECONDS`, and the
-    search_path of the schemas of facts and of settings. *clock* gives the current moment, aware of its zone.
+    *engine* needs `DATABASE_THREADS` and `STREAMS` connections, a statement timeout of no more than `ANSWER_SECONDS`,
+    and the search_path of the schemas of facts and of settings. *clock* gives the current moment, aware of its zone.
     *metrics* are this application's alone. *trust* says how callers are known at the gateways' mounts.
     """
     snapshots = Snapshots(engine, clock)
@@ -69,7 +80,7 @@ def query_app(
     metrics.watch(is_away=snapshots.is_away)
     known = tuple(tokens)
     app = Starlette(
-        routes=pages(known, tuple(admins), snapshots, answering, metrics),
+        routes=pages(known, tuple(admins), snapshots, answering, metrics, snapshot_stream.streams(engine, clock)),
         exception_handlers=dict.fromkeys(FAILURES, told),
         lifespan=closing(snapshots),
     )
@@ -79,7 +90,12 @@ def query_app(
 
 
 def pages(
-    known: tuple[Token, ...], admins: tuple[Token, ...], snapshots: Snapshots, answering: Answering, metrics: Metrics
+    known: tuple[Token, ...],
+    admins: tuple[Token, ...],
+    snapshots: Snapshots,
+    answering: Answering,
+    metrics: Metrics,
+    streams: snapshot_stream.Streams,
 ) -> list[Route]:
     """Every page but the mounts, and who may ask it."""
 
@@ -104,6 +120,8 @@ def pages(
         admin_page("/v1/keys/{key}/rotate", keys.rotation, "POST"),
         page("/v1/explain", explain.explain),
         page("/v1/progress", operations.progress),
+        page("/v1/changes", changes.changes(changes.Watch(snapshots))),
+        page("/v1/snapshot", snapshot_stream.snapshot(streams)),
         page(openapi.PATH, openapi.page),
         Route("/livez", operations.livez),
         Route("/readyz", operations.readyz(snapshots)),

@@ -15,7 +15,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from entitlements.api import authzen
+from entitlements.api import authzen, changes
 from entitlements.api.gateway_headers import NAMES
 from entitlements.api.openapi_schemas import MOMENT, NAME, SCHEMAS, TEXT, Schema, ref
 from entitlements.api.original import CHECK, EXT_AUTHZ, FOLDED
@@ -23,6 +23,7 @@ from entitlements.api.requests import MOST_AT_ONCE, read_query
 from entitlements.api.responses import json_response
 from entitlements.api.snapshots import Snapshots
 from entitlements.api.tokens import Token
+from schemas.fields import LARGEST_INTEGER
 
 PATH = "/openapi.json"
 QUERY, ADMIN, NOBODY = "query", "admin", None
@@ -35,6 +36,7 @@ DESCRIPTIONS = {
     404: "Nobody and nothing of this name is known here.",
     405: "This page is not asked with this method: in an address an encoded slash is a slash.",
     409: "The catalog in force says so, and is changed in its own way.",
+    410: "No number to go on from here: take a snapshot.",
     413: "The body is larger than 64 KiB.",
     414: "The query string is longer than 4 KiB.",
     503: "Nothing can be said now; try again.",
@@ -81,7 +83,7 @@ def document() -> dict[str, Any]:
             "description": "May this customer call this API now? See docs/gateways.md, and README.md for the rest.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": {**_authzen(), **_mounts(), **_portal(), **_orgs(), **_keys(), **_operations()},
+        "paths": {**_authzen(), **_mounts(), **_portal(), **_orgs(), **_keys(), **_feed(), **_operations()},
         "components": {
             "schemas": dict(SCHEMAS),
             "responses": {**_refusals(), **_told()},
@@ -221,6 +223,32 @@ def _keys() -> dict[str, Any]:
                 refusals=(400, 404, 413, 414, 503),
             )
         },
+    }
+
+
+def _feed() -> dict[str, Any]:
+    answers: dict[int, str | Schema | None] = {200: TEXT, 304: None}
+    snapshot = _operation(
+        "All customers' states, one a line, from one moment", answers=answers, refusals=(400, 414, 503)
+    )
+    snapshot["responses"]["200"]["content"] = {"application/x-ndjson": {"schema": TEXT}}
+    for status in ("200", "304"):
+        snapshot["responses"][status]["headers"] = {name: _always(TEXT) for name in ("ETag", "Entitlement-Seq", "Vary")}
+    return {
+        "/v1/changes": {
+            "get": _operation(
+                "Customers' states of numbers behind `after`; it waits for some, `wait` seconds at most",
+                answers={200: "Changes"},
+                query={
+                    "after": {"type": "integer", "minimum": 0, "maximum": LARGEST_INTEGER},
+                    "wait": {"type": "integer", "minimum": 0, "maximum": changes.LONGEST_WAIT_S},
+                    "limit": {"type": "integer", "minimum": 0, "maximum": changes.MOST_CHANGES},
+                },
+                required=("after",),
+                refusals=(400, 410, 414, 503),
+            )
+        },
+        "/v1/snapshot": {"get": snapshot},
     }
 
 

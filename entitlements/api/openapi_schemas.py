@@ -213,6 +213,17 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             },
             {"org": TEXT},
         ),
+        "Changes": shape({"changes": listed(ref("AccessChange")), "next": NUMBER, "head": NUMBER}, closed=True),
+        "AccessChange": shape(  # in full: schemas/json/access-changed.v1.schema.json
+            {"seq": NUMBER, "integration": TEXT, "customer": TEXT, "as_of": MOMENT},
+            {
+                "orgs": listed(TEXT),
+                "catalog_revision": nullable(NUMBER),
+                "blocked": listed(OBJECT),
+                "access": listed(OBJECT),
+                "boundaries": listed(OBJECT),
+            },
+        ),
         "Progress": shape({"groups": OFFSETS, "incomplete": shape({"invoices": NUMBER})}),
         "Health": shape({"status": {"const": "ok"}}),
     }

@@ -22,11 +22,15 @@ from entitlements.api.responses import Problem, json_response, malformed
 from entitlements.api.snapshots import Snapshot, Snapshots
 from entitlements.api.tokens import NOWHERE, Token, scope_of
 from entitlements.domain.catalog import Catalog, Org
+from entitlements.ledger import write_changes
 from entitlements.orgs import OrgSetting, set_org, setting_of, settings_in, take_away
 
 log = logging.getLogger(__name__)
 
 WHERE = ("integration", "marketplace")
+
+SETTINGS = "settings"
+"""Who says in `changes` that a customer's orgs are others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +90,8 @@ def put(snapshot: Snapshot, token: Token, name: OrgName, customer: str, by: str)
     if before is not None and before.customer == customer:
         return False, of_setting(before)
     setting = set_org(snapshot.connection, integration=integration, org=name.org, customer=customer, set_by=by)
+    concerned = {setting.customer} if before is None else {setting.customer, before.customer}
+    write_changes(snapshot.connection, {(SETTINGS, integration, each, None) for each in concerned})
     log.info("org %s of integration %s is now customer %s, set by %s", name.org, integration, customer, by)
     return before is None, of_setting(setting)
 
@@ -96,9 +102,11 @@ def remove(snapshot: Snapshot, token: Token, name: OrgName, by: str) -> None:
     integration = integration_meant(token, catalog, integration=name.integration, marketplace=name.marketplace)
     if name.org in catalog.orgs:
         raise _fixed(name)
-    if setting_of(snapshot.connection, integration=integration, org=name.org) is None:
+    before = setting_of(snapshot.connection, integration=integration, org=name.org)
+    if before is None:
         raise _nobody(name)
     take_away(snapshot.connection, integration=integration, org=name.org, set_by=by)
+    write_changes(snapshot.connection, {(SETTINGS, integration, before.customer, None)})
     log.info("org %s of integration %s is now nobody, set by %s", name.org, integration, by)
 
 

@@ -2,6 +2,7 @@
 The decision: may this customer call this API at this moment, why, and until when. Pure.
 
 Contract, section 6. Everything known is taken in, whenever it became known; only the moment asked about counts.
+Long because the order in which reasons count, and what they are read off, stand here together.
 """
 
 from __future__ import annotations
@@ -100,7 +101,22 @@ def standing_with(
 
 def billed_in(scope: Scope, invoices: Mapping[str, InvoiceHistory], revisions: Revisions) -> Billed:
     """What invoices give for plans that are sold in *scope*; lines of no plan belong to no marketplace."""
-    everything = billed(invoices, scope.integration, revisions)
+    return _sold_in(scope, billed(invoices, scope.integration, revisions))
+
+
+def within(scope: Scope, customer: Standing, facts: CustomerFacts, revisions: Revisions) -> Standing:
+    """The *customer* of these facts, whose standing is that of the whole integration, in one of its marketplaces."""
+    in_scope = _sold_in(scope, customer.billed)
+    sold = {cycle.invoice.id for cycle in in_scope.cycles}
+    return replace(
+        customer,
+        billed=in_scope,
+        manual=tuple(manual_in(scope, facts, revisions)),
+        contradictory=tuple(each for each in customer.contradictory if each in sold),
+    )
+
+
+def _sold_in(scope: Scope, everything: Billed) -> Billed:
     return Billed(
         cycles=tuple(cycle for cycle in everything.cycles if scope.sells(cycle.plan)),
         spans=tuple(span for span in everything.spans if scope.sells(span.cycle.plan)),

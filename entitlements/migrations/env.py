@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from alembic import context
 
-from entitlements import ledger
+from entitlements import feed
 
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
-    target_metadata=ledger.consumer_offsets.metadata,
+    target_metadata=feed.feed.metadata,
     version_table="migrations",
     version_table_schema=context.config.attributes["schema"],
     compare_type=True,

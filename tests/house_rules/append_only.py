@@ -10,11 +10,13 @@ from tests.house_rules.rooms import OURS
 from tests.house_rules.source import Rule, Source, Violation, lies_in
 
 REWRITTEN = {
+    "entitlements/feed.py": ("feed", "feed_position", "entitlements.ledger.changes"),  # who was told
     "entitlements/ledger.py": ("consumer_offsets",),  # how far a consumer has read: moved with what it wrote
 }
 """Which tables a file may update or delete from, by the names they have there."""
 
 UPSERTERS = (
+    "entitlements/feed.py",  # a customer's latest state
     "entitlements/ledger.py",  # what a record came to: its latest reading counts
     "entitlements/store.py",  # the earliest moment at which a fact was stated
 )

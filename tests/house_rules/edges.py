@@ -30,7 +30,10 @@ TRANSACTION = frozenset({"begin", "begin_nested", "begin_twophase", "commit", "r
 TRANSACTION_OWNERS = (
     "benchmarks/batches.py",
     "consumers/batch.py",  # and a savepoint for each record, to find the one that the database refuses
+    "consumers/boundaries.py",  # what is due, and what is due next
     "consumers/log.py",  # Kafka's committed offset, for lag tools
+    "consumers/relay.py",  # each step of the feed
+    "entitlements/api/snapshot_stream.py",  # one moment for all that is sent
     "entitlements/api/snapshots.py",  # each question and each change of settings is a transaction
     "ops",
     "tests",

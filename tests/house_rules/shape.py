@@ -34,6 +34,7 @@ POSITIONAL = {
     "ops/settings.py": ("Address",),  # Address(host, port), as addresses are written
 }
 MUTABLE = {
+    "consumers/relay.py": ("_Relay",),
     "consumers/runner.py": ("_Runner",),
     "ops/catalog_file.py": ("_Unfolding",),
     "ops/supervisor.py": ("_Child",),

@@ -12,16 +12,27 @@ from tests.house_rules.rooms import PURE_STANDARD_LIBRARY, SIDE_DOORS, room_of
 from tests.house_rules.source import Rule, Source, Violation, lies_in
 
 STANDARD_LIBRARY = {
-    "asyncio": ("ingest", "entitlements/api/snapshots.py"),
-    "concurrent.futures": ("entitlements/api/snapshots.py", "ingest/stripe_api.py"),
+    "asyncio": (
+        "ingest",
+        "entitlements/api/changes.py",
+        "entitlements/api/snapshot_stream.py",
+        "entitlements/api/snapshots.py",
+    ),
+    "concurrent.futures": (
+        "entitlements/api/snapshot_stream.py",
+        "entitlements/api/snapshots.py",
+        "ingest/stripe_api.py",
+    ),
     "http.HTTPStatus": ("ingest", "entitlements/api"),
     "logging": ("ingest", "entitlements/api", "consumers"),
     "os": ("ingest/app.py",),  # chance, for the names of deliveries
     "pathlib": ("entitlements/migrations",),  # the SQL that stands beside its step
     "secrets": ("entitlements/api/keys.py",),  # API keys are made where they are told
-    "threading": ("consumers/runner.py",),
+    "select": ("consumers/relay.py",),
+    "threading": ("consumers/boundaries.py", "consumers/relay.py", "consumers/runner.py"),
     "time": CLOCK_READERS,
     "urllib.parse": ("entitlements/api/requests.py",),
+    "zlib": ("entitlements/api/snapshot_stream.py",),
 }
 """
 Where a part of the standard library may be imported, besides ops/, tests and what computes; one that isn't here

@@ -24,8 +24,9 @@ from schemathesis.specs.openapi.checks import (
 from entitlements.api.app import pages
 from entitlements.api.metrics import Metrics
 from entitlements.api.openapi import document
-from tests.asking import ADMIN, ANY, Api, listening
+from tests.asking import ADMIN, ANY, NOW, Api, listening
 from tests.asking_gateways import make
+from tests.feeding import settled
 from tests.mounting import Known
 from tests.openapi_document import text
 from tests.servers import new_database
@@ -56,6 +57,7 @@ OPERATIONS: list[Operation] = [
 def api(database_url: str) -> Iterator[tuple[Api, str]]:
     """An API that whatever is asked may change, and a key that opens something."""
     with new_database(database_url) as url, listening(url, *STORY) as started:
+        settled(started.engine, NOW)  # or /v1/changes would wait
         yield started, make(started, "orgs/initech").body["key"]
 
 
@@ -70,7 +72,7 @@ def test_every_page_is_in_the_document_and_no_other() -> None:
     metrics = Metrics(CollectorRegistry())
     served = {
         (route.path, method.lower())
-        for route in pages((), (), None, Known(), metrics)  # type: ignore[arg-type]
+        for route in pages((), (), None, Known(), metrics, None)  # type: ignore[arg-type]
         for method in route.methods or ()
         if method != "HEAD"
     }

@@ -13,6 +13,7 @@ from consumers import grants, invoices, revocations
 from entitlements import ledger, reading, store
 from entitlements.domain.access import Scope, standing
 from entitlements.domain.identity import digest_of
+from entitlements.everyone import CustomerName
 from ops.database import engine, migrate
 from schemas.codec import StripeMessage
 from tests import recording
@@ -93,21 +94,29 @@ def test_what_is_read_is_what_the_pure_core_is_told(database: sa.Engine) -> None
 
 
 def test_several_customers_facts_are_read_at_once(database: sa.Engine) -> None:
-    """For each what is read of it alone, also of one that nobody knows; nothing of another integration."""
+    """For each what is read of it alone, also of one that nobody knows, and in several integrations."""
     for customer in ("cus_1", "cus_2"):
         bills = paid(id=f"in_{customer}", customer=customer)
         say(database, *events(bills), charge(refunded=1000, at="01-04", id=f"ch_{customer}", customer=customer))
         say(database, *events(replace(bills, id="in_other")), integration="other")
 
     with database.begin() as connection:
-        customers = ("cus_1", "cus_2", "cus_nobody")
-        found = reading.facts_of_each(connection, integration="main", customers=customers)
+        names = [
+            CustomerName(integration=integration, customer=customer)
+            for integration, customer in (
+                ("main", "cus_1"),
+                ("main", "cus_2"),
+                ("main", "cus_nobody"),
+                ("other", "cus_1"),
+            )
+        ]
+        found = reading.facts_of_each(connection, names)
         wanted = {
-            customer: reading.facts_of(connection, integration="main", customer=customer) for customer in customers
+            name: reading.facts_of(connection, integration=name.integration, customer=name.customer) for name in names
         }
 
     assert found == wanted
-    assert [len(facts.grants) for facts in found.values()] == [2, 2, 0]
+    assert [len(facts.grants) for facts in found.values()] == [2, 2, 0, 2]
 
 
 def test_a_change_that_names_a_payment_leads_to_its_customer_once_that_is_known(database: sa.Engine) -> None:

@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from consumers import grants, invoices, revocations
-from entitlements import keys, ledger, reading, store
+from entitlements import feed, keys, reading, store
 from entitlements.domain.facts import CatalogRevision, Fact, Grant, InvoiceSnapshot, Revocation
 from entitlements.domain.identity import canonical_json
 from ops.database import SETTINGS, engine, migrate
@@ -39,7 +39,7 @@ def test_the_migrations_make_what_the_tables_say(database: sa.Engine) -> None:
     with database.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": "migrations", "compare_type": True})
         with pytest.warns(sa.exc.SAWarning, match="xid8"):
-            differences = compare_metadata(context, ledger.consumer_offsets.metadata)
+            differences = compare_metadata(context, feed.feed.metadata)
 
     assert differences == []
 

@@ -152,7 +152,11 @@ TRESPASSES = {
         ("entitlements/migrations/env.py", module("import subprocess"), "imports subprocess"),
         ("consumers/log.py", module("import socket"), "imports socket"),
         ("consumers/batch.py", module("import multiprocessing.pool"), "imports multiprocessing.pool"),
-        ("consumers/batch.py", module("from concurrent import futures"), "at home in entitlements/api/snapshots.py"),
+        (
+            "consumers/batch.py",
+            module("from concurrent import futures"),
+            "at home in entitlements/api/snapshot_stream.py",
+        ),
     ],
     "reads_no_environment": [
         ("ingest/app.py", module("import os\nx = os.environ['ENTITLE_KAFKA']"), "settings are read in ops/"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -11,11 +12,13 @@ from prometheus_client.core import Metric
 
 from consumers.batch import Taken
 from consumers.failures import Server
+from consumers.feed_metrics import BoundaryMetrics, RelayMetrics
 from consumers.metrics import Metrics as ConsumerMetrics
 from consumers.provenance import shown_by
 from consumers.record import Partition, Record
 from consumers.verdicts import Verdict
 from entitlements.api.metrics import Metrics as QueryMetrics
+from entitlements.feed import Backlog, FeedPosition
 from entitlements.ledger import Outcome, Position
 from ingest.metrics import Metrics as IngestMetrics
 from ops.process_metrics import process_registry
@@ -26,6 +29,7 @@ from tests.toys import Toy
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 ROW = re.compile(r"^\| `(?P<name>\w+)` \| (?P<type>\w+) \|(?P<labels>[^|]*)\|", re.MULTILINE)
 PLACE = ("t", 0)
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 def position(next_offset: int) -> Position:
@@ -76,10 +80,13 @@ class Consumer:
 
 def test_the_document_names_every_metric() -> None:
     """Name, type and labels of each, both ways: what is exposed is explained, what is explained is exposed."""
-    registries = [process_registry(Environment(variables={}), name) for name in ("ingest", "grants", "query")]
-    ingest, consumer, query = registries
+    names = ("ingest", "grants", "relay", "boundaries", "query")
+    registries = [process_registry(Environment(variables={}), name) for name in names]
+    ingest, consumer, relay, boundaries, query = registries
     IngestMetrics(ingest).watch(is_ready=lambda: True, in_flight=lambda: 0, incomplete=lambda: 0)
     ConsumerMetrics(consumer, dict, lambda: 0.0)
+    RelayMetrics(relay)
+    BoundaryMetrics(boundaries, lambda: NOON)
     QueryMetrics(query)
     exposed = {shown(metric, each) for each in registries for metric in each.collect()}
 
@@ -211,3 +218,29 @@ def test_who_is_away_is_shown_until_all_is_well() -> None:
     assert away() == (0, 1)
     consumer.metrics.health(ready=True, away=None)
     assert away() == (0, 0)
+
+
+def test_a_relay_that_stands_still_shows_how_long_a_change_has_waited() -> None:
+    """The lag is the age of the oldest change that waits, and what has a number and is not on the topic."""
+    registry = CollectorRegistry()
+    metrics = RelayMetrics(registry)
+    position = FeedPosition(head=9, published=7, oldest=0, is_walking=False, walked=None)
+    metrics.stands(position, Backlog(changes=3, since=NOON), NOON + timedelta(seconds=4))
+    shown = {name: registry.get_sample_value(f"entitle_{name}") for name in ("feed_head", "relay_unpublished")}
+    lag = [registry.get_sample_value(f"entitle_relay_lag_{unit}") for unit in ("changes", "seconds")]
+    metrics.stands(position, Backlog(changes=0, since=None), NOON)
+
+    assert (shown, lag) == ({"feed_head": 9, "relay_unpublished": 2}, [3, 4])
+    assert registry.get_sample_value("entitle_relay_lag_seconds") == 0
+
+
+def test_a_boundary_that_nobody_announces_is_overdue() -> None:
+    """For how long it has been due is worked out when somebody looks."""
+    registry, now = CollectorRegistry(), [NOON]
+    metrics = BoundaryMetrics(registry, lambda: now[0])
+    metrics.next_due(NOON + timedelta(seconds=5))
+    early = registry.get_sample_value("entitle_boundaries_overdue_seconds")
+    now[0] = NOON + timedelta(seconds=65)
+
+    assert (early, registry.get_sample_value("entitle_boundaries_overdue_seconds")) == (0, 60)
+    assert registry.get_sample_value("entitle_boundaries_next_due_timestamp_seconds") == NOON.timestamp() + 5

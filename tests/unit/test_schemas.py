@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from entitlements.domain.catalog_document import read_catalog
 from ingest.delivery import is_published
 from ingest.redaction import redacted
-from schemas.codec import CATALOG_APPLIED, CatalogApplied, Message, StripeMessage, decode
+from schemas.access_change import ACCESS_CHANGED, AccessChange, encode_access_change
+from schemas.codec import CATALOG_APPLIED, CatalogApplied, Message, StripeMessage, decode, decode_change
 from schemas.fields import InvalidMessage
 from schemas.operator_acts import ACT_TYPES
 from schemas.stripe_event import InvoiceStatus, read_head, read_invoice
-from schemas.topics import EVENTS, OPERATOR_COMMANDS
+from schemas.topics import CHANGES, EVENTS, OPERATOR_COMMANDS
 from tests.contracts import Contract, contracts, faults
 from tests.house_rules.files import ROOT
 
@@ -28,7 +29,7 @@ KNOWN = {(contract.message, contract.version): contract for contract in contract
 STRIPE_EVENT = KNOWN["stripe-event", 1]
 CATALOG = KNOWN["catalog-applied", 1]
 
-TYPES: dict[type, str] = {CatalogApplied: CATALOG_APPLIED, **ACT_TYPES}
+TYPES: dict[type, str] = {CatalogApplied: CATALOG_APPLIED, **ACT_TYPES, AccessChange: ACCESS_CHANGED}
 NAMES = {StripeMessage: "stripe-event"} | {
     kind: ce_type.removeprefix("entitle.").removesuffix(".v1").replace(".", "-") for kind, ce_type in TYPES.items()
 }
@@ -36,6 +37,7 @@ HEADERS = {"stripe-event": [("ce_integration", b"main")]} | {
     NAMES[kind]: [("ce_type", ce_type.encode())] for kind, ce_type in TYPES.items()
 }
 TOPICS = {"stripe-event": EVENTS} | {NAMES[kind]: OPERATOR_COMMANDS for kind in TYPES}
+TOPICS[NAMES[AccessChange]] = CHANGES
 
 EXAMPLES = [
     pytest.param(contract, example, id=f"{contract.name}/{name}")
@@ -44,9 +46,12 @@ EXAMPLES = [
 ]
 
 
-def read(contract: Contract, value: Any) -> Message:
-    """*value* as the consumers read it, as far as the schema promises to them; raises `InvalidMessage`."""
-    message = decode(TOPICS[contract.message], json.dumps(value).encode(), HEADERS[contract.message])
+def read(contract: Contract, value: Any) -> Message | AccessChange:
+    """*value* as its readers read it, as far as the schema promises to them; raises `InvalidMessage`."""
+    topic, written, headers = TOPICS[contract.message], json.dumps(value).encode(), HEADERS[contract.message]
+    if topic == CHANGES:
+        return decode_change(written, headers)
+    message = decode(topic, written, headers)
     if isinstance(message, StripeMessage):
         read_head(message.event)
         read_invoice(message.event)
@@ -81,7 +86,7 @@ def test_the_contracts_are_whole() -> None:
 
 def test_every_message_has_a_contract() -> None:
     """What the codec can read has a schema, and there is none for anything else."""
-    assert NAMES.keys() == set(get_args(Message))
+    assert NAMES.keys() == {*get_args(Message), AccessChange}
     assert set(NAMES.values()) == {message for message, _ in KNOWN}
 
 
@@ -93,6 +98,18 @@ def test_an_example_is_read(contract: Contract, example: Any) -> None:
     assert contract.schema["x-headers"].keys() == headers.keys()
     assert contract is STRIPE_EVENT or contract.schema["x-headers"] == headers
     assert NAMES[type(read(contract, example))] == contract.message
+
+
+@pytest.mark.parametrize("name", KNOWN["access-changed", 1].examples)
+def test_an_access_change_is_written_as_it_was_read(name: str) -> None:
+    """Its key and headers name it, and what is written again says the same."""
+    example = KNOWN["access-changed", 1].examples[name]
+    change = decode_change(json.dumps(example).encode(), HEADERS["access-changed"])
+
+    key, written, headers = encode_access_change(change)
+    assert key.decode() == f"{example['integration']}|{example['customer']}"
+    assert dict(headers)["ce_seq"] == str(example["seq"]).encode()
+    assert decode_change(written, headers) == change
 
 
 @pytest.mark.parametrize("name", STRIPE_EVENT.examples)

@@ -7,7 +7,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0006"
 
 
 def upgrade() -> None:

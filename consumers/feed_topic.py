@@ -1,0 +1,74 @@
+"""
+`entitlements.changes.v1` as the relay writes it: in order, all or none, and by one relay at a time. Edge: Kafka.
+
+A relay that was stopped in the middle of sending, and wakes after another has taken its place, must not put an older
+state behind a newer one of the same customer: compaction would keep the older. So it writes in Kafka's transactions:
+whoever begins under the same transactional id fences all that began before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from consumers.log import Source, connected
+from schemas.access_change import AccessChange, encode_access_change
+from schemas.topics import CHANGES, MAX_MESSAGE_BYTES
+
+CONFIRM_S = 4.5
+"""How long brokers may take to confirm what was sent."""
+
+BLOCK_MS = 4_000
+TRANSACTION_MS = 10_000
+
+
+class FeedTopic:
+    """
+    The one writer of *topic* among all of this *identity*; those before it fail from now on.
+
+    Raises a KafkaError, retriable while no broker answers; then close it, and open another.
+    """
+
+    def __init__(self, source: Source, identity: str, *, topic: str = CHANGES) -> None:
+        self._topic = topic
+        self._producer: Any = connected(
+            KafkaProducer,
+            source,
+            acks="all",
+            enable_idempotence=True,
+            transactional_id=f"entitle-relay-{identity}",
+            transaction_timeout_ms=TRANSACTION_MS,
+            max_request_size=MAX_MESSAGE_BYTES,
+            max_block_ms=BLOCK_MS,
+            request_timeout_ms=BLOCK_MS,
+            delivery_timeout_ms=int(CONFIRM_S * 1000),
+            linger_ms=1,
+            batch_size=512 * 1024,
+            compression_type="gzip",
+            metrics_enabled=False,
+        )
+        try:
+            self._producer.init_transactions()
+        except BaseException:
+            self.close()
+            raise
+
+    def publish(self, states: Sequence[AccessChange]) -> None:
+        """Put *states* on the topic in their order; returns once the brokers have all of them."""
+        self._producer.begin_transaction()
+        sent = []
+        for state in states:
+            key, value, headers = encode_access_change(state)
+            sent.append(self._producer.send(self._topic, key=key, value=value, headers=headers))
+        for each in sent:
+            each.get(timeout=CONFIRM_S)
+        self._producer.commit_transaction()
+
+    def close(self) -> None:
+        """Disconnect; what was not confirmed is given up."""
+        with contextlib.suppress(KafkaError):
+            self._producer.close(timeout=1)

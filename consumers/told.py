@@ -1,0 +1,134 @@
+"""
+What is to be told of those whom changes concern: read, decided, and numbered where it is news. Edge: Postgres.
+
+On a connection that is handed in, in its caller's transaction. Knows no Kafka.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection
+
+from entitlements import feed, reading
+from entitlements.domain.boundaries import next_boundary, passed
+from entitlements.domain.catalog import Revisions
+from entitlements.domain.stretches import access_from, is_told_already
+from entitlements.everyone import CustomerName
+from entitlements.feed import FeedPosition, Waiting
+from entitlements.orgs import orgs_of
+from entitlements.store import as_revisions
+from schemas.access_change import AccessChange
+
+CHANGES_AT_ONCE = 200
+"""Changes that one transaction takes; of a customer with several each is one."""
+
+WALKED_AT_ONCE = 50
+"""Customers looked at again beside them, while a new catalog concerns everyone: what is paid meanwhile waits less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A transaction's work: where the relay is now, how many were *told* anew or *same*, and whether *more* waits."""
+
+    position: FeedPosition
+    told: int
+    same: int
+    more: bool
+
+
+class Catalogs:
+    """The catalog revisions as last read; read again when the table holds others."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held: tuple[bytes, Revisions] = (b"", Revisions())
+
+    def revisions(self, connection: Connection) -> Revisions:
+        """All revisions that *connection* shows. Raises `ValueError` for one that this version can't read."""
+        digest = reading.catalogs_digest(connection)
+        if digest != self._held[0]:
+            self._held = (digest, as_revisions(reading.catalog_revisions_in(connection)))
+        return self._held[1]
+
+
+def take_step(connection: Connection, catalogs: Catalogs, now: datetime) -> Step:
+    """
+    Tell whom the next changes concern, and, where one concerns everyone, some of those who are left.
+
+    A customer of whom nothing else is to be said than was told gets no new number, unless time alone changed an answer
+    since: that is told once, with the number that follows.
+    """
+    position, changes = feed.position(connection), feed.waiting(connection, most=CHANGES_AT_ONCE)
+    whom = set(_concerned(connection, changes))
+    if any(change.customer is None and change.payment is None for change in changes):
+        position = replace(position, is_walking=True, walked=None)
+    if position.is_walking and len(changes) < CHANGES_AT_ONCE:
+        walked = feed.names_behind(connection, position.walked, most=WALKED_AT_ONCE)
+        whom |= {*walked}
+        is_over = len(walked) < WALKED_AT_ONCE
+        position = replace(position, is_walking=not is_over, walked=None if is_over else walked[-1])
+    if not changes and not whom:
+        return Step(position=position, told=0, same=0, more=False)
+    before = feed.told(connection, whom)
+    states, same = [], []
+    for state in _states(connection, whom, before, catalogs.revisions(connection), now):
+        name = CustomerName(integration=state.integration, customer=state.customer)
+        boundary = next_boundary(state, state.as_of)
+        if name in before and not state.boundaries and is_told_already(before[name], state):
+            same.append((name, boundary))
+            continue
+        position = replace(position, head=position.head + 1)
+        states.append((msgspec.structs.replace(state, seq=position.head), boundary))
+    feed.tell(connection, states, now=now)
+    feed.await_boundaries(connection, same)
+    feed.relayed(connection, [change.id for change in changes])
+    feed.move(connection, position)
+    more = len(changes) == CHANGES_AT_ONCE or position.is_walking
+    return Step(position=position, told=len(states), same=len(same), more=more)
+
+
+def _concerned(connection: Connection, changes: Sequence[Waiting]) -> Iterator[CustomerName]:
+    """Whom changes concern by name or by a payment; one that nothing links yet is found by the link's own change."""
+    for change in changes:
+        if change.integration is None:
+            continue
+        if change.customer is not None:
+            yield CustomerName(integration=change.integration, customer=change.customer)
+        elif change.payment is not None:
+            found = reading.customers_of(connection, integration=change.integration, payment=change.payment)
+            yield from (CustomerName(integration=change.integration, customer=customer) for customer in found)
+
+
+def _states(
+    connection: Connection,
+    whom: Collection[CustomerName],
+    before: dict[CustomerName, AccessChange],
+    revisions: Revisions,
+    now: datetime,
+) -> Iterator[AccessChange]:
+    """What is to be said of each customer, in order of their names, still without a number of its own."""
+    facts = reading.facts_of_each(connection, whom)
+    orgs = orgs_of(connection, whom)
+    in_force = revisions.in_force_at(now)
+    fixed = {} if in_force is None else {name: org.customer for name, org in in_force.catalog.orgs.items()}
+    for name in sorted(whom):
+        told = before.get(name)
+        as_of = now if told is None else max(now, told.as_of)  # the clock of a relay that was at work before this one
+        access = access_from(as_of, facts[name], name.integration, revisions)
+        by_catalog = {org for org, customer in fixed.items() if customer == name.customer}
+        yield AccessChange(
+            seq=1,
+            integration=name.integration,
+            customer=name.customer,
+            as_of=as_of,
+            orgs=tuple(sorted(by_catalog | {org for of, org in orgs if of == name and org not in fixed})),
+            catalog_revision=None if revisions.newest is None else revisions.newest.number,
+            blocked=access.blocked,
+            access=access.apis,
+            boundaries=() if told is None else passed(told, as_of),
+        )

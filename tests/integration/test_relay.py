@@ -1,0 +1,192 @@
+"""The relay and the boundaries at work, on a real PostgreSQL and a real Kafka: one at a time, and nothing is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError, NodeNotReadyError
+
+from consumers import relay
+from consumers.feed_topic import FeedTopic
+from consumers.log import Source
+from consumers.telling import Health
+from entitlements import feed
+from schemas.access_change import AccessChange
+from tests.feeding import behind, disagreements, fed, learnt
+from tests.relaying import PARTITIONS, PATIENCE_S, Ground, end_sessions, wait_until
+from tests.stated import catalog, line, unpaid
+
+
+@pytest.fixture
+def ground(kafka: str, fresh_database: str) -> Iterator[Ground]:
+    topic = f"changes-{uuid.uuid4().hex}"
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
+    admin.create_topics(
+        {topic: {"num_partitions": PARTITIONS, "replication_factor": 1, "configs": {"cleanup.policy": "compact"}}},
+        wait_for_metadata=True,
+    )
+    with fed(fresh_database) as on:
+        learnt(on, catalog())
+        yield Ground(url=fresh_database, engine=on, source=Source(bootstrap=kafka), topic=topic)
+    with suppress(KafkaError):
+        admin.delete_topics([topic])
+    admin.close()
+
+
+def latest(states: list[AccessChange]) -> dict[str, AccessChange]:
+    """The last value of each key, as compaction leaves it."""
+    return {each.customer: each for each in states}
+
+
+def test_the_topic_ends_as_the_table_stands(ground: Ground) -> None:
+    """The last value of each key is the customer's row, in order of the numbers; and both say what would be decided."""
+    with ground.relaying() as said:
+        for number in range(30):
+            learnt(
+                ground.engine, line(f"cus_{number % 7}", invoice=f"in_{number}", line=f"il_{number}", quantity=number)
+            )
+        learnt(ground.engine, *unpaid("cus_owing"))
+        wait_until(ground.all_is_published, "all is published")
+    published = ground.published()
+
+    assert latest(published) == {each.customer: each for each in behind(ground.engine)}
+    assert len(latest(published)) == 8
+    for customer in latest(published):
+        numbers = [each.seq for each in published if each.customer == customer]
+        assert numbers == sorted({*numbers})
+    assert disagreements(ground.engine, latest(published).values(), datetime.now(UTC)) == []
+    assert said[-1] == Health(ready=True, detail="at work")
+
+
+def test_a_second_relay_stands_by_until_the_first_is_gone(ground: Ground) -> None:
+    """One is at work; ended, its lock is free at once, and the other goes on where it was."""
+    with ground.relaying() as first:
+        wait_until(lambda: bool(first), "the first is at work")
+        with ground.relaying() as second:
+            wait_until(lambda: bool(second), "the second stands by")
+            assert (first[-1].detail, second[-1].detail[:9]) == ("at work", "stands by")
+            assert second[-1].ready
+            learnt(ground.engine, line("cus_1"))
+            wait_until(ground.all_is_published, "the first tells")
+            assert len(second) == 1
+            end_sessions(ground)
+            wait_until(lambda: len(second) > 1 or len(first) > 2, "one of them goes on")
+            learnt(ground.engine, line("cus_2"))
+            wait_until(lambda: len(behind(ground.engine)) == 2, "cus_2 is told")
+            wait_until(ground.all_is_published, "and published")
+
+    assert [each.seq for each in sorted(ground.published(), key=lambda each: each.seq)] == [1, 2]
+
+
+def test_a_relay_that_is_stopped_loses_its_place(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Postgres ends the session of one that asks nothing any more; another works, and awake it stands by."""
+    monkeypatch.setattr(relay, "_IDLE", sa.text("SET idle_session_timeout = '2s'"))
+    goes_on = threading.Event()
+    goes_on.set()
+    with ground.relaying(on_round=lambda: goes_on.wait(PATIENCE_S)) as stopped:
+        wait_until(lambda: bool(stopped), "the first is at work")
+        goes_on.clear()
+        with ground.relaying() as other:
+            learnt(ground.engine, line("cus_1"))
+            wait_until(ground.all_is_published, "the other has its place")
+            wait_until(lambda: other[-1].detail == "at work", "and says so")
+            goes_on.set()
+            wait_until(lambda: stopped[-1].detail.startswith("stands by"), "the first stands by")
+
+    assert [each.customer for each in ground.published()] == ["cus_1"]
+
+
+def test_a_relay_that_was_overtaken_can_publish_no_more(ground: Ground) -> None:
+    """It wakes after another has begun to write, and Kafka refuses it: no older state comes behind a newer one."""
+    with ground.relaying():
+        learnt(ground.engine, line("cus_1"))
+        wait_until(ground.all_is_published, "published")
+    with ground.engine.begin() as connection:
+        identity = feed.identity(connection)
+    stale = FeedTopic(ground.source, identity, topic=ground.topic)
+    [state] = behind(ground.engine)
+    with ground.relaying():
+        learnt(ground.engine, line("cus_2"))
+        wait_until(ground.all_is_published, "published by its successor")
+        with pytest.raises(KafkaError):
+            stale.publish([state])
+    stale.close()
+
+    assert [each.customer for each in sorted(ground.published(), key=lambda each: each.seq)] == ["cus_1", "cus_2"]
+
+
+def test_killed_between_kafka_and_the_table_it_publishes_again(ground: Ground) -> None:
+    """The same states under the same numbers: whoever reads by key is none the wiser."""
+    with ground.relaying():
+        learnt(ground.engine, line("cus_1"), line("cus_2"))
+        wait_until(ground.all_is_published, "published")
+    with ground.engine.begin() as connection:
+        feed.published(connection, 1)
+    with ground.relaying():
+        learnt(ground.engine, line("cus_3"))
+        wait_until(ground.all_is_published, "published again")
+
+    assert sorted((each.customer, each.seq) for each in ground.published()) == [
+        ("cus_1", 1),
+        ("cus_2", 2),
+        ("cus_2", 2),
+        ("cus_3", 3),
+    ]
+
+
+def test_kafka_away_holds_up_nobody_who_asks(ground: Ground) -> None:
+    """The table goes on while nothing can be published; it is all published once Kafka is back."""
+    away = threading.Event()
+    away.set()
+
+    def open_topic(identity: str) -> FeedTopic:
+        if away.is_set():
+            raise NodeNotReadyError("no broker answers")
+        return FeedTopic(ground.source, identity, topic=ground.topic)
+
+    with ground.relaying(open_topic=open_topic) as said:
+        learnt(ground.engine, line("cus_1"))
+        wait_until(lambda: len(behind(ground.engine)) == 1, "told")
+        wait_until(lambda: bool(said) and not said[-1].ready, "not ready")
+        learnt(ground.engine, line("cus_2"))
+        wait_until(lambda: len(behind(ground.engine)) == 2, "told")
+        assert not ground.all_is_published()
+        away.clear()
+        wait_until(ground.all_is_published, "published")
+        wait_until(lambda: said[-1].ready, "ready again")
+
+    assert len(ground.published()) == 2
+
+
+def test_postgres_back_again_it_goes_on(ground: Ground) -> None:
+    """Its session ended by somebody, a relay takes its lock anew, and tells what became due meanwhile."""
+    with ground.relaying(), ground.announcing():
+        learnt(ground.engine, line("cus_1"))
+        wait_until(ground.all_is_published, "published")
+        end_sessions(ground)
+        soon = datetime.now(UTC) + timedelta(seconds=2)
+        learnt(ground.engine, line("cus_2", subscription_item=None, subscription=None, period_end=soon))
+        wait_until(lambda: any(each.boundaries for each in behind(ground.engine)), "its cycle's end is announced")
+
+
+def test_a_boundary_is_announced_within_a_second_of_its_moment(ground: Ground) -> None:
+    """A cycle ends without traffic: the feed says so, soon after, with the moment; and only once."""
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+    with ground.relaying(), ground.announcing(), ground.announcing():
+        learnt(ground.engine, line("cus_1", subscription_item=None, subscription=None, period_end=soon))
+        wait_until(lambda: any(each.boundaries for each in behind(ground.engine)), "it is announced")
+        late = datetime.now(UTC) - soon
+        time.sleep(0.5)
+        wait_until(ground.all_is_published, "published")
+
+    told = [(each.at, each.change, each.after) for state in ground.published() for each in state.boundaries]
+    assert told == [(soon, "closed", "cycle_lapsed")]
+    assert late < timedelta(seconds=1.5)
