@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from entitlements.domain.access import ALLOW_MAX_AGE, DENY_MAX_AGE, Standing, decide, ends_last, openings
 from entitlements.domain.cycles import Cycle
 from entitlements.domain.decision import Decision
-from entitlements.domain.period import BEGINNING_OF_TIME, END_OF_TIME, Period
+from entitlements.domain.period import END_OF_TIME, Period
 
 SECOND = timedelta(seconds=1)
 
