@@ -31,6 +31,7 @@ from sqlalchemy import (
     and_,
     column,
     func,
+    literal_column,
     select,
     text,
     update,
@@ -128,6 +129,9 @@ dead_letters = Table(
     comment="Records that were set aside, as they were; their neighbours went on",
 )
 
+CHANGES_CHANNEL = "entitle_changes"
+"""Where PostgreSQL notifies of changes that were committed; the payload is empty: who listens reads `changes`."""
+
 OF_INVOICE_PAYMENTS = text("starts_with(event_type, 'invoice_payment.')")
 """Records that link a payment to an invoice and name neither's id as their object: they are found by their facts."""
 
@@ -181,6 +185,7 @@ changes = Table(
     ),
     _recorded_at(),
     PrimaryKeyConstraint("id"),
+    Index(None, "xid"),
     comment="A group learned something new about a customer; the change feed numbers and announces it",
 )
 
@@ -250,8 +255,12 @@ _LATEST_PROVENANCE = Prepared(
     ),
 )
 _CHANGES = Prepared(
-    name="write_changes", statement=inserting(changes, ("consumer_group", "integration", "customer", "payment"))
+    name="write_changes",
+    statement=select(func.pg_notify(literal_column(f"'{CHANGES_CHANNEL}'"), literal_column("''"))).add_cte(
+        inserting(changes, ("consumer_group", "integration", "customer", "payment")).cte("written")
+    ),
 )
+"""With the news of it, which PostgreSQL tells once, when the transaction is committed."""
 
 
 def positions(connection: Connection, groups: Collection[str] = ()) -> tuple[Position, ...]:

@@ -122,17 +122,25 @@ def check_consumer(environment: Environment) -> None:
 def query(environment: Environment) -> None:
     """Answer gateways until told to stop."""
     tokens, address = settings.query_tokens(environment), settings.query_address(environment)
-    admins = settings.admin_tokens(environment)
+    admins, limits = settings.admin_tokens(environment), settings.memory_limits(environment)
     database = engine(
         settings.database_url(environment),
         settings.schema(environment),
         settings_schema=settings.settings_schema(environment),
-        connections=DATABASE_THREADS,
+        connections=DATABASE_THREADS + 1,
         statement_timeout_s=ANSWER_SECONDS,
     )
     _log_to_stderr(environment)
     metrics = QueryMetrics(process_registry(environment, "query"))
-    app = query_app(database, tokens, lambda: datetime.now(UTC), admins=admins, metrics=metrics)
+    app = query_app(
+        database,
+        tokens,
+        lambda: datetime.now(UTC),
+        admins=admins,
+        metrics=metrics,
+        monotonic=time.monotonic,
+        limits=limits,
+    )
     with contextlib.closing(settings.listening("ENTITLE_QUERY_ADDRESS", address)) as listener:
         log.info("questions are answered at %s", address)
         serve(server(app, shutdown_seconds=QUERY_SHUTDOWN_S), listener)

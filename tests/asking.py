@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 import uvicorn
 from prometheus_client import CollectorRegistry
 
+from entitlements import ledger
 from entitlements.api import snapshots
 from entitlements.api.app import query_app
 from entitlements.api.metrics import Metrics
@@ -100,6 +102,16 @@ class Api:
         reason: str = answer.body["context"]["reason"]
         return reason
 
+    def comes_to(self, reason: str, customer: str = "cus_paid", api: str = "orders", **asked: Any) -> bool:
+        """Whether an AuthZEN answer has this reason within the second in which what was committed must be seen."""
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            answer = self.evaluate(customer, api, **asked)
+            if answer.status == 200 and answer.body["context"]["reason"] == reason:
+                return True
+            time.sleep(0.005)
+        return False
+
 
 @contextmanager
 def listening(url: str, *facts: Fact, tables: bool = True) -> Iterator[Api]:
@@ -115,6 +127,7 @@ def listening(url: str, *facts: Fact, tables: bool = True) -> Iterator[Api]:
             clock=lambda: NOW,
             metrics=Metrics(CollectorRegistry()),
             admins=parse_tokens(ADMIN_TOKENS),
+            monotonic=time.monotonic,
         )
         server = uvicorn.Server(
             uvicorn.Config(app, port=0, ws="none", lifespan="on", log_config=None, access_log=False)
@@ -139,7 +152,7 @@ def on(url: str) -> Iterator[sa.Engine]:
         database,
         "public",
         settings_schema=SETTINGS_SCHEMA,
-        connections=snapshots.DATABASE_THREADS,
+        connections=snapshots.DATABASE_THREADS + 1,
         statement_timeout_s=1,
     )
     try:
@@ -149,6 +162,8 @@ def on(url: str) -> Iterator[sa.Engine]:
 
 
 def write(engine: sa.Engine, *facts: Fact) -> None:
-    """Record facts as a consumer would."""
+    """Record facts as a consumer would, and say whom they concern."""
     with engine.begin() as connection:
         record(connection, facts)
+        concerned = {(each.integration, each.customer, getattr(each, "payment", None)) for each in facts}
+        ledger.write_changes(connection, "tests", concerned)

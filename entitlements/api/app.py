@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from entitlements.api import authzen, explain, operations, orgs, portal
-from entitlements.api.answering import FromDatabase
+from entitlements.api.memory import Limits, Memory
 from entitlements.api.metrics import Metrics
 from entitlements.api.responses import Problem, problem_response
 from entitlements.api.snapshots import CannotDecide, Snapshots
@@ -25,6 +25,7 @@ from entitlements.api.tokens import Token, UnclearScope, presented
 Endpoint = Callable[[Request], Awaitable[Response]]
 Page = Callable[[Request, Token, Snapshots], Awaitable[Response]]
 
+DEFAULT_LIMITS = Limits()
 FAILURES = (Problem, UnclearScope, CannotDecide, HTTPException, ClientDisconnect, Exception)
 ASK = (
     "Ask with a token of ENTITLE_QUERY_TOKENS: Authorization: Bearer <token>. Those of ENTITLE_ADMIN_TOKENS are for "
@@ -49,29 +50,34 @@ def query_app(
     *,
     metrics: Metrics,
     admins: Iterable[Token] = (),
+    monotonic: Callable[[], float],
+    limits: Limits = DEFAULT_LIMITS,
 ) -> ASGIApp:
     """
     The ASGI application that answers the bearers of *tokens*, and lets those of *admins* change settings; it runs on
     asyncio and uses lifespan.
 
-    *engine* needs `DATABASE_THREADS` connections, a statement timeout of no more than `ANSWER_SECONDS`, and the
-    search_path of the schemas of facts and of settings. *clock* gives the current moment, aware of its zone.
-    *metrics* are this application's alone.
+    *engine* needs `DATABASE_THREADS` connections and one to listen, a statement timeout of no more than
+    `ANSWER_SECONDS`, and the search_path of the schemas of facts and of settings. *clock* gives the current moment,
+    aware of its zone, *monotonic* seconds that never go back. *limits* bound what is remembered. *metrics* are this
+    application's alone.
     """
     snapshots = Snapshots(engine, clock)
-    answering = FromDatabase(snapshots=snapshots)
-    metrics.watch(is_away=snapshots.is_away)
+    memory = Memory(engine, snapshots, clock=clock, monotonic=monotonic, limits=limits)
+    metrics.watch(is_away=snapshots.is_away, memory=memory)
     known, administering = tuple(tokens), tuple(admins)
 
     def page(path: str, answer: Page, *, method: str = "GET") -> Route:
         return Route(path, for_bearers(known, answer, snapshots, ASK), methods=[method])
 
     def admin_page(path: str, answer: Page, *methods: str) -> Route:
-        return Route(path, for_bearers(administering, answer, snapshots, ADMINISTER), methods=methods)
+        return Route(
+            path, for_bearers(administering, then_seen(answer, memory), snapshots, ADMINISTER), methods=methods
+        )
 
     app = Starlette(
         routes=[
-            page(authzen.EVALUATION, authzen.evaluation(answering, metrics), method="POST"),
+            page(authzen.EVALUATION, authzen.evaluation(memory, metrics), method="POST"),
             page(authzen.METADATA, authzen.metadata),
             page("/v1/customers/{customer}/entitlements", portal.customer_entitlements),
             page("/v1/orgs/{org}/entitlements", portal.org_entitlements),
@@ -81,22 +87,24 @@ def query_app(
             page("/v1/explain", explain.explain),
             page("/v1/progress", operations.progress),
             Route("/livez", operations.livez),
-            Route("/readyz", operations.readyz(snapshots)),
+            Route("/readyz", operations.readyz(snapshots, memory)),
             Route("/metrics", metrics.page),
         ],
         exception_handlers=dict.fromkeys(FAILURES, told),
-        lifespan=closing(snapshots),
+        lifespan=running(memory, snapshots),
     )
     app.router.redirect_slashes = False
     return echoing_request_id(metrics.counting(app))
 
 
-def closing(snapshots: Snapshots) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """A lifespan that closes *snapshots* in the end."""
+def running(memory: Memory, snapshots: Snapshots) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """A lifespan in which *memory* looks for changes, and that closes *snapshots* in the end."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        memory.start()
         yield
+        memory.stop()
         snapshots.close()
 
     return lifespan
@@ -112,6 +120,18 @@ def for_bearers(tokens: tuple[Token, ...], answer: Page, snapshots: Snapshots, o
         return await answer(request, token, snapshots)
 
     return guarded
+
+
+def then_seen(answer: Page, memory: Memory) -> Page:
+    """*answer*, after which this process answers by what it changed."""
+
+    async def changed(request: Request, token: Token, snapshots: Snapshots) -> Response:
+        response = await answer(request, token, snapshots)
+        if request.method not in ("GET", "HEAD"):
+            await memory.catch_up()
+        return response
+
+    return changed
 
 
 async def told(_: Request, failure: Exception) -> Response:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,6 +21,23 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 OPERATORS_PAGES = frozenset({"/livez", "/readyz", "/metrics"})
 """Asked every few seconds by machines that only look whether it lives: not counted."""
+
+
+class Memory(Protocol):
+    """What is shown of the memory; it counts by itself, since a hit should cost nothing more."""
+
+    hits: int
+    misses: int
+    dropped: int
+
+    @property
+    def crowded_out(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def looked_ago(self) -> float: ...
 
 
 class Metrics:
@@ -42,9 +62,10 @@ class Metrics:
             "entitle_database_away", "1 since the database last failed to answer a question.", registry=registry
         )
 
-    def watch(self, *, is_away: Callable[[], bool]) -> None:
+    def watch(self, *, is_away: Callable[[], bool], memory: Memory) -> None:
         """Show this whenever somebody looks."""
         self._away.set_function(is_away)
+        self._registry.register(_MemoryCollector(memory))
 
     def deciding(self) -> AbstractContextManager[object]:
         """Times the decision that is made within it."""
@@ -71,3 +92,20 @@ class Metrics:
     async def page(self, _: Request) -> Response:
         """`GET /metrics`: all of the registry in Prometheus' text format."""
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+class _MemoryCollector(Collector):
+    """The memory's own counts, read when somebody looks."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def collect(self) -> Iterator[Metric]:
+        """One by one."""
+        memory, name = self._memory, "entitle_query_memory"
+        yield CounterMetricFamily(f"{name}_hits", "Questions answered from memory.", memory.hits)
+        yield CounterMetricFamily(f"{name}_misses", "Questions for which the database was asked.", memory.misses)
+        yield CounterMetricFamily(f"{name}_dropped", "Entries dropped since they had changed.", memory.dropped)
+        yield CounterMetricFamily(f"{name}_crowded_out", "Entries dropped to make room.", memory.crowded_out)
+        yield GaugeMetricFamily(f"{name}_bytes", "About how much is remembered.", memory.size)
+        yield GaugeMetricFamily(f"{name}_age_seconds", "Since the last look for changes.", memory.looked_ago)
