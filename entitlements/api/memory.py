@@ -439,9 +439,9 @@ class Memory:
         """Called by the thread that looks."""
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
-                self._loop.call_soon_threadsafe(self._take, look)
+                self._loop.call_soon_threadsafe(self.take, look)
 
-    def _take(self, look: Look) -> None:
+    def take(self, look: Look) -> None:
         """Drop what a look found to be changed; what is left is true as of that look."""
         learnt = look.learnt
         if learnt.everything or self._looked is None:
