@@ -28,7 +28,7 @@ from sqlalchemy import (
     func,
     select,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from entitlements.orgs import announce, metadata, transaction_id
 
@@ -131,13 +131,15 @@ def key_named(connection: Connection, key: str) -> ApiKey | None:
 def keys_of(connection: Connection, *, integration: str, kind: str, holder: str) -> tuple[ApiKey, ...]:
     """All keys of a holder, also those that are over, in the order of their names."""
     own = (api_keys.c.integration == integration, api_keys.c.kind == kind, api_keys.c.holder == holder)
-    latest = select(api_keys).distinct(api_keys.c.key).where(*own).order_by(api_keys.c.key, api_keys.c.id.desc())
+    latest = (
+        select(api_keys).ext(distinct_on(api_keys.c.key)).where(*own).order_by(api_keys.c.key, api_keys.c.id.desc())
+    )
     return tuple(_key(row) for row in connection.execute(latest))
 
 
 def all_keys(connection: Connection) -> tuple[ApiKey, ...]:
     """All keys of everybody, also those that are over, in the order of their names."""
-    latest = select(api_keys).distinct(api_keys.c.key).order_by(api_keys.c.key, api_keys.c.id.desc())
+    latest = select(api_keys).ext(distinct_on(api_keys.c.key)).order_by(api_keys.c.key, api_keys.c.id.desc())
     return tuple(_key(row) for row in connection.execute(latest))
 
 

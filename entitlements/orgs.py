@@ -28,7 +28,7 @@ from sqlalchemy import (
     func,
     select,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from entitlements.ledger import TransactionId
 from entitlements.tables import metadata as facts_metadata
@@ -108,7 +108,7 @@ def setting_of(connection: Connection, *, integration: str, org: str) -> OrgSett
 def settings_in(connection: Connection) -> tuple[OrgSetting, ...]:
     """What every org of every integration is set to, in order of integration and name."""
     name = (orgs.c.integration, orgs.c.org)
-    latest = select(orgs).distinct(*name).order_by(*name, orgs.c.id.desc())
+    latest = select(orgs).ext(distinct_on(*name)).order_by(*name, orgs.c.id.desc())
     return tuple(_setting(row) for row in connection.execute(latest) if row.customer is not None)
 
 

@@ -31,6 +31,7 @@ from ops.demo import INTEGRATION, StoryFailed, Telling
 from ops.demo_elsewhere import telling as telling_elsewhere
 from ops.explain_commands import event, explain
 from ops.inspect_commands import check, progress
+from ops.key_commands import keys
 from ops.operator_log import LogUnavailable, make_topics
 from ops.org_commands import orgs
 from ops.settings import BadSetting, Environment
@@ -178,6 +179,7 @@ entitle.add_command(complete)
 catalog.add_command(catalog_diff)
 entitle.add_command(catalog)
 entitle.add_command(orgs)
+entitle.add_command(keys)
 entitle.add_command(grant)
 entitle.add_command(revoke)
 entitle.add_command(block)

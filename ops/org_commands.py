@@ -34,7 +34,7 @@ def orgs(context: click.Context, *, as_json: bool) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    with _snapshot() as snapshot:
+    with settings_as_they_are() as snapshot:
         found = listed(snapshot)
     if as_json:
         click.echo(json.dumps({"orgs": found}))
@@ -58,7 +58,7 @@ def set_org(org: str, customer: str, integration: str | None) -> None:
 
     Example: entitle orgs set initech cus_123
     """
-    with _snapshot() as snapshot:
+    with settings_as_they_are() as snapshot:
         put(snapshot, OPERATOR, _name(org, integration), read_id(customer, "CUSTOMER"), who())
     click.echo(f"{org} is {customer} now")
 
@@ -72,7 +72,7 @@ def remove_org(org: str, integration: str | None) -> None:
 
     Example: entitle orgs remove initech
     """
-    with _snapshot() as snapshot:
+    with settings_as_they_are() as snapshot:
         remove(snapshot, OPERATOR, _name(org, integration), who())
     click.echo(f"{org} is nobody now")
 
@@ -82,7 +82,7 @@ def _name(org: str, integration: str | None) -> OrgName:
 
 
 @contextmanager
-def _snapshot() -> Iterator[Snapshot]:
+def settings_as_they_are() -> Iterator[Snapshot]:
     """The database as it is now, in a transaction that is committed where nothing goes wrong."""
     environment = Environment()
     database = engine(

@@ -122,7 +122,8 @@ def check_consumer(environment: Environment) -> None:
 def query(environment: Environment) -> None:
     """Answer gateways until told to stop."""
     tokens, address = settings.query_tokens(environment), settings.query_address(environment)
-    admins, limits = settings.admin_tokens(environment), settings.memory_limits(environment)
+    admins, trust = settings.admin_tokens(environment), settings.gateway_trust(environment)
+    limits = settings.memory_limits(environment)
     database = engine(
         settings.database_url(environment),
         settings.schema(environment),
@@ -140,6 +141,7 @@ def query(environment: Environment) -> None:
         metrics=metrics,
         monotonic=time.monotonic,
         limits=limits,
+        trust=trust,
     )
     with contextlib.closing(settings.listening("ENTITLE_QUERY_ADDRESS", address)) as listener:
         log.info("questions are answered at %s", address)

@@ -23,6 +23,7 @@ from sqlalchemy.exc import ArgumentError
 
 from consumers.log import Source
 from consumers.runner import DEAD_LETTERS_IN_A_ROW
+from entitlements.api.credentials import DEFAULT_CREDENTIALS, Trust, parse_credentials, parse_header
 from entitlements.api.memory import Limits
 from entitlements.api.tokens import Token, parse_tokens
 from entitlements.domain.catalog import Catalog
@@ -259,6 +260,25 @@ def memory_limits(environment: Environment) -> Limits:
         most_bytes=_count(environment, "ENTITLE_MEMORY_MB", 256) * 1024 * 1024,
         miss_s=_count(environment, "ENTITLE_MISS_DEADLINE_MS", 500) / 1000,
     )
+
+
+def gateway_trust(environment: Environment) -> Trust:
+    """`ENTITLE_CREDENTIALS` and `ENTITLE_API_HEADER`: what is believed of who asks at a mount, and for which API."""
+    text = environment.get("ENTITLE_CREDENTIALS", DEFAULT_CREDENTIALS) or ""
+    try:
+        sources = parse_credentials(text)
+    except ValueError as error:
+        raise BadSetting(f"ENTITLE_CREDENTIALS: {error}") from None
+    header = environment.get("ENTITLE_API_HEADER")
+    if header is None:
+        return Trust(sources=sources)
+    try:
+        api_header = parse_header(header)
+    except ValueError as error:
+        raise BadSetting(f"ENTITLE_API_HEADER: {error}") from None
+    if api_header.lower() in (source.header.lower() for source in sources):
+        raise BadSetting(f"ENTITLE_API_HEADER: the header {api_header} is a credential already")
+    return Trust(sources=sources, api_header=api_header)
 
 
 def integrations(environment: Environment, catalog: Catalog) -> dict[str, Integration]:

@@ -18,7 +18,8 @@ from prometheus_client import CollectorRegistry
 
 from entitlements import ledger
 from entitlements.api import snapshots
-from entitlements.api.app import query_app
+from entitlements.api.app import DEFAULT_TRUST, query_app
+from entitlements.api.credentials import Trust
 from entitlements.api.metrics import Metrics
 from entitlements.api.tokens import parse_tokens
 from entitlements.domain.facts import Fact
@@ -68,7 +69,9 @@ class Api:
             text = answer.read()
             given = {name.lower(): value for name, value in answer.getheaders()}
             is_json = "json" in given.get("content-type", "")
-            return Answer(status=answer.status, headers=given, body=json.loads(text) if is_json else text.decode())
+            return Answer(
+                status=answer.status, headers=given, body=json.loads(text) if is_json and text else text.decode()
+            )
         finally:
             connection.close()
 
@@ -114,8 +117,8 @@ class Api:
 
 
 @contextmanager
-def listening(url: str, *facts: Fact, tables: bool = True) -> Iterator[Api]:
-    """A query API on the database at *url*, which knows *facts*."""
+def listening(url: str, *facts: Fact, tables: bool = True, trust: Trust = DEFAULT_TRUST) -> Iterator[Api]:
+    """A query API on the database at *url*, which knows *facts*, and believes at its mounts what *trust* says."""
     with on(url) as engine:
         if tables:
             migrate(engine, "public")
@@ -128,6 +131,7 @@ def listening(url: str, *facts: Fact, tables: bool = True) -> Iterator[Api]:
             metrics=Metrics(CollectorRegistry()),
             admins=parse_tokens(ADMIN_TOKENS),
             monotonic=time.monotonic,
+            trust=trust,
         )
         server = uvicorn.Server(
             uvicorn.Config(app, port=0, ws="none", lifespan="on", log_config=None, access_log=False)

@@ -22,6 +22,10 @@ from schemas.stripe_event import InvoiceStatus
 JUNE, JULY = datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC)
 MONTH = {"start": "2026-06-01T00:00:00Z", "end": "2026-07-01T00:00:00Z"}
 PAY_AT = "https://invoice.example.com/i/open"
+ROUTES = [
+    {"host": "api.example.com", "methods": ["GET", "POST"], "path": f"/{api}/**", "api": api}
+    for api in ("orders", "reports")
+]
 CALLS = {"name": "calls", "unit": "requests", "limit": 1000, "per": "cycle", "enforcement": "strict"}
 
 
@@ -59,6 +63,7 @@ def catalog(
                 "plans": {"reporting": {"cost": "paid", "stripe_prices": ["price_reporting"], "apis": ["reports"]}},
             },
         },
+        "routes": ROUTES,
     }
     return CatalogRevision(
         number=number, in_force_from=in_force_from, applied_by="test", document=canonical_json(document)

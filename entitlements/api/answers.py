@@ -21,9 +21,13 @@ TRANSITIONS = {
 """When an invoice came to a status, as Stripe's `status_transitions` call it."""
 
 
-def evaluation(decision: Decision) -> dict[str, Any]:
-    """An AuthZEN decision; what it does not rest on is left out of its context."""
-    return {"decision": decision.allowed, "context": context(decision)}
+def evaluation(decision: Decision, *, degraded: bool = False) -> dict[str, Any]:
+    """
+    An AuthZEN decision; what it does not rest on is left out of its context, *degraded* too where it is not so: the
+    database is away, and this was known before.
+    """
+    stated = context(decision)
+    return {"decision": decision.allowed, "context": {**stated, "degraded": True} if degraded else stated}
 
 
 def entitlement(decision: Decision) -> dict[str, Any]:

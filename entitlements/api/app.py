@@ -15,11 +15,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from entitlements.api import authzen, explain, operations, orgs, portal
+from entitlements.api import authzen, evaluations, explain, keys, openapi, operations, orgs, portal
+from entitlements.api.credentials import DEFAULT_CREDENTIALS, Trust, parse_credentials
 from entitlements.api.memory import Limits, Memory
 from entitlements.api.metrics import Metrics
+from entitlements.api.mounts import Mounts
 from entitlements.api.responses import Problem, problem_response
 from entitlements.api.snapshots import CannotDecide, Snapshots
+from entitlements.api.subjects import SubjectType
 from entitlements.api.tokens import Token, UnclearScope, presented
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -29,13 +32,15 @@ DEFAULT_LIMITS = Limits()
 FAILURES = (Problem, UnclearScope, CannotDecide, HTTPException, ClientDisconnect, Exception)
 ASK = (
     "Ask with a token of ENTITLE_QUERY_TOKENS: Authorization: Bearer <token>. Those of ENTITLE_ADMIN_TOKENS are for "
-    "/v1/orgs/{org} alone."
+    "changing orgs and API keys alone."
 )
 ADMINISTER = (
     "Come with a token of ENTITLE_ADMIN_TOKENS: Authorization: Bearer <token>. Those of ENTITLE_QUERY_TOKENS change "
-    "nothing, and while there are no admin tokens, only `entitle orgs` does."
+    "nothing, and while there are no admin tokens, only `entitle orgs` and `entitle keys` do."
 )
 """What those are told who present no token that a page takes."""
+
+DEFAULT_TRUST = Trust(sources=parse_credentials(DEFAULT_CREDENTIALS))
 
 DETAILS = {
     HTTPStatus.NOT_FOUND: "There is no such page here.",
@@ -52,6 +57,7 @@ def query_app(
     admins: Iterable[Token] = (),
     monotonic: Callable[[], float],
     limits: Limits = DEFAULT_LIMITS,
+    trust: Trust = DEFAULT_TRUST,
 ) -> ASGIApp:
     """
     The ASGI application that answers the bearers of *tokens*, and lets those of *admins* change settings; it runs on
@@ -60,41 +66,53 @@ def query_app(
     *engine* needs `DATABASE_THREADS` connections and one to listen, a statement timeout of no more than
     `ANSWER_SECONDS`, and the search_path of the schemas of facts and of settings. *clock* gives the current moment,
     aware of its zone, *monotonic* seconds that never go back. *limits* bound what is remembered. *metrics* are this
-    application's alone.
+    application's alone. *trust* says how callers are known at the gateways' mounts.
     """
     snapshots = Snapshots(engine, clock)
     memory = Memory(engine, snapshots, clock=clock, monotonic=monotonic, limits=limits)
     metrics.watch(is_away=snapshots.is_away, memory=memory)
-    known, administering = tuple(tokens), tuple(admins)
+    known = tuple(tokens)
+    app = Starlette(
+        routes=pages(known, tuple(admins), snapshots, memory, metrics),
+        exception_handlers=dict.fromkeys(FAILURES, told),
+        lifespan=running(memory, snapshots),
+    )
+    app.router.redirect_slashes = False
+    mounts = Mounts(memory, known, trust, metrics, clock)
+    return mounts.before(echoing_request_id(metrics.counting(app)))
+
+
+def pages(
+    known: tuple[Token, ...], admins: tuple[Token, ...], snapshots: Snapshots, memory: Memory, metrics: Metrics
+) -> list[Route]:
+    """Every page but the mounts, and who may ask it."""
 
     def page(path: str, answer: Page, *, method: str = "GET") -> Route:
         return Route(path, for_bearers(known, answer, snapshots, ASK), methods=[method])
 
     def admin_page(path: str, answer: Page, *methods: str) -> Route:
-        return Route(
-            path, for_bearers(administering, then_seen(answer, memory), snapshots, ADMINISTER), methods=methods
-        )
+        return Route(path, for_bearers(admins, then_seen(answer, memory), snapshots, ADMINISTER), methods=methods)
 
-    app = Starlette(
-        routes=[
-            page(authzen.EVALUATION, authzen.evaluation(memory, metrics), method="POST"),
-            page(authzen.METADATA, authzen.metadata),
-            page("/v1/customers/{customer}/entitlements", portal.customer_entitlements),
-            page("/v1/orgs/{org}/entitlements", portal.org_entitlements),
-            page("/v1/customers/{customer}/invoices", portal.customer_invoices),
-            page("/v1/orgs/{org}/invoices", portal.org_invoices),
-            admin_page("/v1/orgs/{org}", orgs.org, "GET", "PUT", "DELETE"),
-            page("/v1/explain", explain.explain),
-            page("/v1/progress", operations.progress),
-            Route("/livez", operations.livez),
-            Route("/readyz", operations.readyz(snapshots, memory)),
-            Route("/metrics", metrics.page),
-        ],
-        exception_handlers=dict.fromkeys(FAILURES, told),
-        lifespan=running(memory, snapshots),
-    )
-    app.router.redirect_slashes = False
-    return echoing_request_id(metrics.counting(app))
+    return [
+        page(authzen.EVALUATION, authzen.evaluation(memory, metrics), method="POST"),
+        page(authzen.EVALUATIONS, evaluations.evaluations(memory, metrics), method="POST"),
+        page(authzen.METADATA, authzen.metadata),
+        page("/v1/customers/{customer}/entitlements", portal.customer_entitlements),
+        page("/v1/orgs/{org}/entitlements", portal.org_entitlements),
+        page("/v1/customers/{customer}/invoices", portal.customer_invoices),
+        page("/v1/orgs/{org}/invoices", portal.org_invoices),
+        admin_page("/v1/orgs/{org}", orgs.org, "GET", "PUT", "DELETE"),
+        admin_page("/v1/orgs/{org}/keys", keys.of_holder(SubjectType.ORG), "GET", "POST"),
+        admin_page("/v1/customers/{customer}/keys", keys.of_holder(SubjectType.CUSTOMER), "GET", "POST"),
+        admin_page("/v1/keys/{key}", keys.key, "DELETE"),
+        admin_page("/v1/keys/{key}/rotate", keys.rotation, "POST"),
+        page("/v1/explain", explain.explain),
+        page("/v1/progress", operations.progress),
+        page(openapi.PATH, openapi.page),
+        Route("/livez", operations.livez),
+        Route("/readyz", operations.readyz(snapshots, memory)),
+        Route("/metrics", metrics.page),
+    ]
 
 
 def running(memory: Memory, snapshots: Snapshots) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:

@@ -1,5 +1,5 @@
 """
-The AuthZEN Authorization API 1.0: one evaluation, and the metadata that says where it is. Edge: HTTP.
+The AuthZEN Authorization API 1.0: one evaluation, and the metadata that says what there is. Edge: HTTP.
 
 Permits and denials are both 200; 400 is a question that has to be written differently, a kind of subject or resource
 that is not known here included; 503 says that nothing can be said (contract, section 6).
@@ -28,6 +28,7 @@ from entitlements.api.tokens import Token
 log = logging.getLogger(__name__)
 
 EVALUATION = "/access/v1/evaluation"
+EVALUATIONS = "/access/v1/evaluations"
 METADATA = "/.well-known/authzen-configuration"
 
 RESOURCE_TYPE = "api"
@@ -78,17 +79,20 @@ def evaluation(answering: Answering, metrics: Metrics) -> Callable[[Request, Tok
 
     async def evaluated(request: Request, token: Token, _snapshots: Snapshots) -> Response:
         asked = read_evaluation(await read_object(request))
-        with metrics.deciding():
-            answer = await answering.decision(token, asked.subject, asked.api, asked.at)
-        decision = answer.decision
-        metrics.decided(decision.reason)
-        log.debug(
-            "decided",
-            extra={"subject": f"{asked.subject.type}:{asked.subject.id}", "api": asked.api, "reason": decision.reason},
-        )
-        return json_response(answers.evaluation(decision))
+        return json_response(await decided(answering, metrics, token, asked))
 
     return evaluated
+
+
+async def decided(answering: Answering, metrics: Metrics, token: Token, asked: Evaluation) -> dict[str, Any]:
+    """The decision as AuthZEN has it, counted. Raises `UnclearScope` and `CannotDecide`."""
+    with metrics.deciding():
+        answer = await answering.decision(token, asked.subject, asked.api, asked.at)
+    metrics.decided(answer.decision.reason)
+    if log.isEnabledFor(logging.DEBUG):
+        subject = f"{asked.subject.type}:{asked.subject.id}"
+        log.debug("decided", extra={"subject": subject, "api": asked.api, "reason": answer.decision.reason})
+    return answers.evaluation(answer.decision, degraded=answer.degraded)
 
 
 async def metadata(request: Request, _token: Token, _snapshots: Snapshots) -> Response:
@@ -96,7 +100,11 @@ async def metadata(request: Request, _token: Token, _snapshots: Snapshots) -> Re
     read_query(request.scope["query_string"])
     base = str(request.base_url).rstrip("/")
     return json_response(
-        {"policy_decision_point": base, "access_evaluation_endpoint": f"{base}{EVALUATION}"},
+        {
+            "policy_decision_point": base,
+            "access_evaluation_endpoint": f"{base}{EVALUATION}",
+            "access_evaluations_endpoint": f"{base}{EVALUATIONS}",
+        },
         cache_control="private, max-age=3600",
     )
 

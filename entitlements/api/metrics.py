@@ -75,13 +75,17 @@ class Metrics:
         """Count a decision."""
         self._decisions[reason]()
 
+    def answered(self, status: int) -> None:
+        """Count an answer by its status."""
+        self._answers.labels(status).inc()
+
     def counting(self, app: ASGIApp) -> ASGIApp:
         """*app*, whose answers are counted by status, but for those to machines that look whether it lives."""
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
             async def send_counted(message: Message) -> None:
                 if message["type"] == "http.response.start":
-                    self._answers.labels(message["status"]).inc()
+                    self.answered(message["status"])
                 await send(message)
 
             aside = scope["type"] != "http" or scope["path"] in OPERATORS_PAGES

@@ -60,7 +60,7 @@ async def org(request: Request, token: Token, snapshots: Snapshots) -> Response:
 def get(snapshot: Snapshot, token: Token, name: OrgName) -> dict[str, Any]:
     """What the org is. Raises `Problem`, `UnclearScope` and `CannotDecide`."""
     _, catalog = snapshot.terms()
-    integration = _integration(token, name, catalog)
+    integration = integration_meant(token, catalog, integration=name.integration, marketplace=name.marketplace)
     if name.org in catalog.orgs:
         return of_catalog(catalog.orgs[name.org])
     setting = setting_of(snapshot.connection, integration=integration, org=name.org)
@@ -76,7 +76,7 @@ def put(snapshot: Snapshot, token: Token, name: OrgName, customer: str, by: str)
     Raises `Problem` for a name that the catalog fixes to another customer, `UnclearScope` and `CannotDecide`.
     """
     _, catalog = snapshot.terms()
-    integration = _integration(token, name, catalog)
+    integration = integration_meant(token, catalog, integration=name.integration, marketplace=name.marketplace)
     fixed = catalog.orgs.get(name.org)
     if fixed is not None and fixed.customer == customer:
         return False, of_catalog(fixed)
@@ -93,7 +93,7 @@ def put(snapshot: Snapshot, token: Token, name: OrgName, customer: str, by: str)
 def remove(snapshot: Snapshot, token: Token, name: OrgName, by: str) -> None:
     """Let the org be nobody. Raises `Problem` where it is nobody already or the catalog fixes it, and as `put` does."""
     _, catalog = snapshot.terms()
-    integration = _integration(token, name, catalog)
+    integration = integration_meant(token, catalog, integration=name.integration, marketplace=name.marketplace)
     if name.org in catalog.orgs:
         raise _fixed(name)
     if setting_of(snapshot.connection, integration=integration, org=name.org) is None:
@@ -127,23 +127,27 @@ def of_setting(setting: OrgSetting) -> dict[str, Any]:
     }
 
 
-def _integration(token: Token, name: OrgName, catalog: Catalog) -> str:
-    """The integration that is meant; a token of one marketplace means that one's, and may say nothing else."""
+def integration_meant(token: Token, catalog: Catalog, *, integration: str | None, marketplace: str | None) -> str:
+    """
+    The integration that is meant; a token of one marketplace means that one's, and may say nothing else.
+
+    Raises `Problem` for what is unclear, unknown, or not the token's, and `UnclearScope`.
+    """
     if token.marketplace is not None:
         own = scope_of(token, None, catalog).integration
-        if own == NOWHERE or token.denies(name.marketplace) or name.integration not in (None, own):
+        if own == NOWHERE or token.denies(marketplace) or integration not in (None, own):
             alone = f"This token is for the integration of the marketplace {token.marketplace} alone."
             raise Problem(HTTPStatus.FORBIDDEN, alone)
         return own
-    if name.integration is not None and name.integration not in catalog.integrations:
-        raise malformed(f"There is no integration {name.integration!r} in the catalog.")
-    if name.marketplace is None and name.integration is not None:
-        return name.integration
-    if name.marketplace is None and len(catalog.integrations) > 1:
+    if integration is not None and integration not in catalog.integrations:
+        raise malformed(f"There is no integration {integration!r} in the catalog.")
+    if marketplace is None and integration is not None:
+        return integration
+    if marketplace is None and len(catalog.integrations) > 1:
         raise malformed("The catalog has several integrations: say which is meant, as integration or by a marketplace.")
-    meant = scope_of(token, name.marketplace, catalog).integration
-    if name.integration not in (None, meant):
-        raise malformed(f"The marketplace {name.marketplace} is not of the integration {name.integration}.")
+    meant = scope_of(token, marketplace, catalog).integration
+    if integration not in (None, meant):
+        raise malformed(f"The marketplace {marketplace} is not of the integration {integration}.")
     return meant
 
 

@@ -139,6 +139,7 @@ def test_metadata_names_what_there_is(api: Api) -> None:
     assert answer.body == {
         "policy_decision_point": "http://pdp.example.com",
         "access_evaluation_endpoint": "http://pdp.example.com/access/v1/evaluation",
+        "access_evaluations_endpoint": "http://pdp.example.com/access/v1/evaluations",
     }
 
 

@@ -21,12 +21,17 @@ def api(database_url: str) -> Iterator[Api]:
 
 PAGES = [
     ("POST", "/access/v1/evaluation"),
+    ("POST", "/access/v1/evaluations"),
     ("GET", "/.well-known/authzen-configuration"),
     ("GET", "/v1/customers/cus_paid/entitlements"),
     ("GET", "/v1/orgs/initech/entitlements"),
     ("GET", "/v1/customers/cus_paid/invoices"),
     ("GET", "/v1/orgs/initech/invoices"),
     ("PUT", "/v1/orgs/initech"),
+    ("GET", "/v1/orgs/initech/keys"),
+    ("POST", "/v1/customers/cus_paid/keys"),
+    ("DELETE", "/v1/keys/key_1"),
+    ("POST", "/v1/keys/key_1/rotate"),
     ("GET", "/v1/explain?customer=cus_paid&api=orders"),
     ("GET", "/v1/progress"),
 ]
@@ -96,7 +101,8 @@ def test_a_large_body_is_413(api: Api, *, chunked: bool) -> None:
         ("POST", "/v1/progress", 405),
         ("GET", "/", 404),
         ("GET", "/v1/progress/", 404),
-        ("POST", "/access/v1/evaluations", 404),
+        ("POST", "/access/v1/search/subject", 404),
+        ("PUT", "/access/v1/evaluations", 405),
         ("GET", "/v1/customers//entitlements", 404),
         ("GET", "/v1/customers/a%2Fb/entitlements", 404),
         ("GET", "/v1/customers/cus%00/entitlements", 400),

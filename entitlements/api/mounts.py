@@ -1,0 +1,190 @@
+"""
+The gateways' mounts: `/v1/check`, `/v1/ext-authz/…` and their `-403` twins. Edge: HTTP.
+
+Asked for every request that reaches an API, so they are plain ASGI in front of all other pages, and each answer is one
+start and one body. Neither a query string nor a body is ever read.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from entitlements.api import gateway_answers, gateway_headers
+from entitlements.api.answering import Answering
+from entitlements.api.credentials import GATEWAY_TOKEN, Headers, Trust, Unidentified, identify
+from entitlements.api.gateway_answers import Told, cannot_decide, unidentified, unknown_gateway
+from entitlements.api.gateway_headers import Manners, as_http
+from entitlements.api.metrics import Metrics
+from entitlements.api.original import (
+    CHECK,
+    EXT_AUTHZ,
+    FOLDED,
+    HOST,
+    METHOD,
+    OWN_HOST,
+    URI,
+    forwarded,
+    in_request_line,
+    those_of,
+)
+from entitlements.api.requests import LONGEST_ID
+from entitlements.api.snapshots import CannotDecide
+from entitlements.api.subjects import Subject
+from entitlements.api.tokens import Token, UnclearScope
+from entitlements.domain.catalog import Route
+from entitlements.domain.routing import Requested, Routing
+
+log = logging.getLogger(__name__)
+
+REQUEST_ID = b"x-request-id"
+FAULT = "This program has a fault; its log says which."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """One mount: where it is, where the original request is to be found, and how it answers."""
+
+    is_forwarded: bool
+    manners: Manners
+
+
+class Mounts:
+    """All four mounts. *clock* gives the current moment, aware of its zone."""
+
+    __slots__ = (
+        "_answering",
+        "_challenge",
+        "_clock",
+        "_exact",
+        "_metrics",
+        "_routing",
+        "_tokens",
+        "_trust",
+        "_under",
+        "_wanted",
+    )
+
+    def __init__(
+        self,
+        answering: Answering,
+        tokens: tuple[Token, ...],
+        trust: Trust,
+        metrics: Metrics,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._answering, self._tokens, self._trust, self._metrics = answering, tokens, trust, metrics
+        self._clock = clock
+        self._challenge = gateway_headers.challenge_of(trust)
+        self._routing: tuple[tuple[Route, ...], Routing] = ((), Routing(()))
+        trusted = [source.header for source in trust.sources] + ([trust.api_header] if trust.api_header else [])
+        self._wanted = frozenset(
+            [GATEWAY_TOKEN, REQUEST_ID, METHOD, HOST, URI, OWN_HOST, *(name.lower().encode() for name in trusted)]
+        )
+        self._exact: Mapping[str, Mount] = MappingProxyType(
+            {f"{CHECK}{suffix}": self._mount(suffix, is_forwarded=True) for suffix in ("", FOLDED)}
+        )
+        self._under: Mapping[bytes, Mount] = MappingProxyType(
+            {f"{EXT_AUTHZ}{suffix}/".encode(): self._mount(suffix, is_forwarded=False) for suffix in ("", FOLDED)}
+        )
+
+    def before(self, otherwise: ASGIApp) -> ASGIApp:
+        """The mounts, and *otherwise* for all that is asked elsewhere."""
+
+        async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                path = scope["path"]
+                if (mount := self._exact.get(path)) is not None:
+                    return await self._answer(mount, b"", scope, send)
+                raw: bytes = scope.get("raw_path") or b""
+                for prefix, mount in self._under.items():
+                    if raw.startswith(prefix):
+                        return await self._answer(mount, raw[len(prefix) - 1 :], scope, send)
+            return await otherwise(scope, receive, send)
+
+        return mounted
+
+    async def _answer(self, mount: Mount, path: bytes, scope: Scope, send: Send) -> None:
+        headers = those_of(scope["headers"], self._wanted)
+        requested = forwarded(headers) if mount.is_forwarded else in_request_line(scope["method"], path, headers)
+        try:
+            told = await self._told(headers, requested)
+        except Exception:
+            # What is sent has every header; the server that gets the exception next logs it.
+            await self._send(cannot_decide(FAULT), mount, scope, headers, send)
+            raise
+        await self._send(told, mount, scope, headers, send)
+
+    async def _told(self, headers: Headers, requested: Requested | None) -> Told:
+        token = token_in(headers, self._tokens)
+        if token is None:
+            return unknown_gateway()
+        identified = identify(self._trust, headers)
+        if isinstance(identified, Unidentified):
+            return unidentified(identified, self._challenge)
+        try:
+            with self._metrics.deciding():
+                return await self._decided(token, identified, headers, requested)
+        except (CannotDecide, UnclearScope) as error:
+            return cannot_decide(str(error))
+
+    async def _decided(
+        self, token: Token, identified: bytes | Subject, headers: Headers, requested: Requested | None
+    ) -> Told:
+        subject = await self._answering.holder_of(token, identified) if isinstance(identified, bytes) else identified
+        if subject is None:
+            return unidentified(Unidentified.UNKNOWN_CREDENTIAL, self._challenge)
+        api = await self._api(headers, requested)
+        if api is None:
+            return gateway_answers.no_such_api(subject)
+        answer = await self._answering.decision(token, subject, api, None)
+        self._metrics.decided(answer.decision.reason)
+        if log.isEnabledFor(logging.DEBUG):
+            about = {"subject": f"{subject.type}:{subject.id}", "api": api, "reason": answer.decision.reason}
+            log.debug("decided", extra=about)
+        return gateway_answers.decided(answer, api, self._clock())
+
+    async def _api(self, headers: Headers, requested: Requested | None) -> str | None:
+        """The API by the catalog's routes or, where none is for this request, by the header that is trusted."""
+        routes = await self._answering.routes()
+        if self._routing[0] is not routes:
+            self._routing = (routes, Routing(routes))
+        api = None if requested is None else self._routing[1].api_of(requested)
+        if api is not None or self._trust.api_header is None:
+            return api
+        return named_api(headers.get(self._trust.api_header.lower().encode()))
+
+    async def _send(self, told: Told, mount: Mount, scope: Scope, headers: Headers, send: Send) -> None:
+        answer = as_http(told, mount.manners)
+        self._metrics.answered(answer.status)
+        request_id = headers.get(REQUEST_ID)
+        if request_id is not None:
+            answer.headers.append((REQUEST_ID, request_id))
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
+
+    def _mount(self, suffix: str, *, is_forwarded: bool) -> Mount:
+        vary = gateway_headers.vary_of(self._trust, by_headers=is_forwarded)
+        return Mount(is_forwarded=is_forwarded, manners=Manners(vary=vary, is_folding=suffix == FOLDED))
+
+
+def token_in(headers: Headers, tokens: tuple[Token, ...]) -> Token | None:
+    """The gateway's token; compared with all, each in constant time, so that how long it takes tells nothing."""
+    given = headers.get(GATEWAY_TOKEN) or b""
+    matching = [token for token in tokens if hmac.compare_digest(token.value.encode(), given)]
+    return matching[0] if matching else None
+
+
+def named_api(value: bytes | None) -> str | None:
+    """The API that a trusted header names; None for none, several, and what is no name."""
+    try:
+        name = (value or b"").decode()
+    except UnicodeDecodeError:
+        return None
+    return name if 1 <= len(name) <= LONGEST_ID and name.isprintable() else None
