@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from entitlements.api import authzen, evaluations, explain, keys, openapi, operations, orgs, portal
+from entitlements.api.at_hand import evaluations_at_hand
 from entitlements.api.credentials import DEFAULT_CREDENTIALS, Trust, parse_credentials
 from entitlements.api.memory import Limits, Memory
 from entitlements.api.metrics import Metrics
@@ -79,7 +80,8 @@ def query_app(
     )
     app.router.redirect_slashes = False
     mounts = Mounts(memory, known, trust, metrics, clock)
-    return mounts.before(echoing_request_id(metrics.counting(app)))
+    otherwise = echoing_request_id(metrics.counting(app))
+    return mounts.before(evaluations_at_hand(memory, known, metrics, otherwise, authzen.is_told))
 
 
 def pages(
