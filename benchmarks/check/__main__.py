@@ -1,5 +1,5 @@
 """
-`python -m benchmarks.check`: checks a second, and how long one takes, ours beside others in the same run. Edge: terminal.
+`python -m benchmarks.check`: checks a second, and how long one takes, beside others in the same run. Edge: terminal.
 
 Needs wrk and nginx (`apt install wrk nginx-light`). The load comes from wrk, one thread, on the same machine. The table
 is Markdown, as in docs/benchmarks.md.
@@ -27,7 +27,12 @@ from benchmarks.check.filling import fill
 from benchmarks.contenders import TOKEN
 from benchmarks.cpu import seconds_of
 from benchmarks.webhooks import API, PRICE
+from entitlements.domain.facts import CatalogRevision
+from entitlements.domain.identity import canonical_json
+from entitlements.store import record
 from ops import settings, stack
+from ops.catalog_file import load
+from ops.database import SETTINGS, engine, migrate
 from ops.server import port_answers, tied
 
 CONNECTIONS = (1, 32, 128)
@@ -149,12 +154,6 @@ def _ask(target: Target, *, connections: int, seconds: float) -> Came:
 
 def _prepare(database: str, folder: Path) -> None:
     """Tables, and a catalog as if it had come by the log."""
-    from entitlements.domain.facts import CatalogRevision
-    from entitlements.domain.identity import canonical_json
-    from entitlements.store import record
-    from ops.catalog_file import load
-    from ops.database import SETTINGS, engine, migrate
-
     url = settings.database_url(settings.Environment(variables={"ENTITLE_DATABASE_URL": database}))
     on = engine(url, "entitlements")
     migrate(on, "entitlements")
@@ -179,11 +178,23 @@ def _everybody(database: str, pid: int, folder: Path, customers: int) -> Iterato
     }
     with (
         _running([sys.executable, "-P", "-m", "ops", "query"], folder, ours) as warm,
-        _running([sys.executable, "-P", "-m", "ops", "query"], folder, ours | {"ENTITLE_MEMORY_MB": SMALLEST_MB}) as cold,
         _running(
-            [sys.executable, "-m", "uvicorn", "--factory", "benchmarks.check.select_one:application",
-             "--loop=uvloop", "--http=httptools", "--no-access-log", "--log-level=warning"],
-            folder, {"CHECK_DATABASE": database},
+            [sys.executable, "-P", "-m", "ops", "query"], folder, ours | {"ENTITLE_MEMORY_MB": SMALLEST_MB}
+        ) as cold,
+        _running(
+            [
+                sys.executable,
+                "-m",
+                "uvicorn",
+                "--factory",
+                "benchmarks.check.select_one:application",
+                "--loop=uvloop",
+                "--http=httptools",
+                "--no-access-log",
+                "--log-level=warning",
+            ],
+            folder,
+            {"CHECK_DATABASE": database},
         ) as opponent,
         _nginx(folder) as nginx,
     ):
@@ -202,7 +213,9 @@ def _everybody(database: str, pid: int, folder: Path, customers: int) -> Iterato
             target("hit: AuthZEN evaluation", warm, "/access/v1/evaluation", *json_headers, **evaluation),
             target("hit: /v1/check", warm, "/v1/check", *gateway, *forwarded),
             target("hit: /v1/ext-authz", warm, "/v1/ext-authz/orders/1", *gateway, "Host: api.example.com"),
-            target("miss: AuthZEN evaluation", cold, "/access/v1/evaluation", *json_headers, **evaluation, count=customers),
+            target(
+                "miss: AuthZEN evaluation", cold, "/access/v1/evaluation", *json_headers, **evaluation, count=customers
+            ),
             target("nginx, 204", nginx, "/"),
         )
 
@@ -274,11 +287,19 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         rate = row.came.requests / row.came.seconds
         beside = slowest.get((row.grants, row.connections))
-        opponent = beside and beside.came
+        opponent = None if beside is None else beside.came
         cpu = ", ".join(f"{name} {used:.0f}" for name, used in row.cpu.items())
         cells = (
-            row.grants, row.name, row.connections, f"{rate:.0f}", f"{row.came.p50_ms:.2f}", f"{row.came.p99_ms:.2f}",
-            cpu, row.came.errors, row.memory_mb, "" if opponent is None else f"{rate * opponent.seconds / opponent.requests:.1f}",
+            row.grants,
+            row.name,
+            row.connections,
+            f"{rate:.0f}",
+            f"{row.came.p50_ms:.2f}",
+            f"{row.came.p99_ms:.2f}",
+            cpu,
+            row.came.errors,
+            row.memory_mb,
+            "" if opponent is None else f"{rate * opponent.seconds / opponent.requests:.1f}",
         )
         yield f"| {' | '.join(map(str, cells))} |"
 

@@ -27,7 +27,8 @@ FROM generate_series(%(first)s, %(last)s) number, generate_series(0, %(each)s - 
     LATERAL (SELECT date_trunc('day', now()) - interval '10 days' - nth / 2 * interval '30 days' AS start) cycle
 """
 _INVOICES = """
-INSERT INTO invoices (digest, integration, customer, invoice, status, currency, total, created, lines_complete, stated_at)
+INSERT INTO invoices (digest, integration, customer, invoice, status, currency, total, created, lines_complete,
+    stated_at)
 SELECT sha256(('i' || number || '-' || nth)::bytea), 'main', 'cus_' || lpad(number::text, 9, '0'),
     'in_' || number || '-' || nth, 'paid', 'usd', 2500, now() - interval '10 days', true, now() - interval '10 days'
 FROM generate_series(%(first)s, %(last)s) number, generate_series(0, %(each)s / 2 - 1) nth
@@ -47,6 +48,6 @@ def fill(database: str, *, grants: int) -> int:
     connection = psycopg2.connect(database)
     connection.autocommit = True
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE")
+        cursor.execute("VACUUM (ANALYZE, PARALLEL 0)")
     connection.close()
     return customers

@@ -15,7 +15,8 @@ from fastapi import FastAPI, Response
 
 QUESTION = """
 SELECT 1 FROM entitlements.grants
-WHERE integration = 'main' AND customer = $1 AND status = 'paid' AND period_start <= now() AND now() < period_end LIMIT 1
+WHERE integration = 'main' AND customer = $1 AND status = 'paid' AND period_start <= now()
+    AND now() < period_end LIMIT 1
 """
 
 

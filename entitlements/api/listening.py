@@ -47,7 +47,18 @@ class Look:
 class Listening:
     """One connection, one thread. *told* is called in that thread after every look."""
 
-    __slots__ = ("_clock", "_ending", "_engine", "_monotonic", "_seen", "_thread", "_told", "_troubled", "_wake")
+    __slots__ = (
+        "_clock",
+        "_ending",
+        "_engine",
+        "_monotonic",
+        "_seen",
+        "_thread",
+        "_told",
+        "_troubled",
+        "_wake",
+        "_waking",
+    )
 
     def __init__(
         self,
@@ -63,7 +74,8 @@ class Listening:
         self._monotonic = monotonic
         self._seen: Seen | None = None
         self._ending = threading.Event()
-        self._wake = os.pipe()
+        self._wake: tuple[int, int] | None = os.pipe()
+        self._waking = threading.Lock()
         self._troubled = False
         self._thread = threading.Thread(target=self._run, name="listening", daemon=True)
 
@@ -71,8 +83,10 @@ class Listening:
         self._thread.start()
 
     def hurry(self) -> None:
-        """Look at once."""
-        os.write(self._wake[1], b".")
+        """Look at once, unless it has ended."""
+        with self._waking:
+            if self._wake is not None:
+                os.write(self._wake[1], b".")
 
     def stop(self) -> None:
         """Returns at once; the thread ends as soon as the database lets go of it."""
@@ -80,6 +94,15 @@ class Listening:
         self.hurry()
 
     def _run(self) -> None:
+        try:
+            self._look_on()
+        finally:
+            with self._waking:
+                for end in self._wake or ():
+                    os.close(end)
+                self._wake = None
+
+    def _look_on(self) -> None:
         pause = FIRST_PAUSE_S
         while not self._ending.is_set():
             try:
@@ -107,10 +130,11 @@ class Listening:
     def _wait(self, connection: Connection) -> None:
         """For a notification, for the end, or for a second."""
         listener: Any = connection.connection.dbapi_connection
+        woken = self._wake[0] if self._wake else -1
         if not listener.notifies:
-            ready, _, _ = select.select([listener, self._wake[0]], [], [], LOOK_EVERY_S)
-            if self._wake[0] in ready:
-                os.read(self._wake[0], 4096)
+            ready, _, _ = select.select([listener, woken], [], [], LOOK_EVERY_S)
+            if woken in ready:
+                os.read(woken, 4096)
             listener.poll()  # raises where the connection is lost
         if listener.notifies:
             self._ending.wait(TOGETHER_S)

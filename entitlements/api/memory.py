@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -137,6 +138,7 @@ class Memory:
         "_nobody",
         "_scopes",
         "_snapshots",
+        "_telling",
         "_terms",
         "_waiting",
         "dropped",
@@ -169,6 +171,7 @@ class Memory:
         self._epoch = 0
         self._listening = Listening(engine, self._told, clock=clock, monotonic=monotonic)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._telling = threading.Lock()
         self.hits = self.misses = self.dropped = 0
 
     def start(self) -> None:
@@ -177,7 +180,9 @@ class Memory:
         self._listening.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more. From then on the loop may be closed."""
+        with self._telling:
+            self._loop = None
         self._listening.stop()
 
     async def catch_up(self) -> None:
@@ -437,8 +442,8 @@ class Memory:
 
     def _told(self, look: Look) -> None:
         """Called by the thread that looks."""
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
+        with self._telling:  # to wake a loop of uvloop's that is being closed was seen to end the process
+            if self._loop is not None:
                 self._loop.call_soon_threadsafe(self.take, look)
 
     def take(self, look: Look) -> None:
