@@ -229,6 +229,7 @@ def _until_next(at: datetime, at_most: timedelta, boundaries: Iterable[datetime]
 
 
 def ends_last(cycle: Cycle) -> tuple[float, str, str]:
+    """The order in which cycles are shown: what ends last, then what is of the smallest id."""
     return (-cycle.period.end.timestamp(), *_names(cycle))
 
 

@@ -1,5 +1,5 @@
 """
-A hundred customers changed at random while clients ask: how long was an answer ever other than the facts?
+A hundred customers changed at random while clients ask: for how long an answer was other than the facts.
 
     python -m tests.acceptance.freshness --seconds 300
 
@@ -155,9 +155,9 @@ def name(customer: int) -> str:
     return f"cus_{customer}"
 
 
-def told(played: Played) -> str:
-    """In one line."""
-    return (
+def say(played: Played) -> None:
+    """Print it, in one line."""
+    print(
         f"{played.commits} commits, {played.questions} questions ({played.unanswered} not answered in time): "
         f"{played.behind} answers behind the facts, the worst by {played.worst_s * 1000:.1f} ms"
     )
@@ -177,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError("there is no PostgreSQL")
         with new_database(servers.database.address) as url:
             played = play(url, seconds=options.seconds, seed=options.seed)
-    print(told(played))
+    say(played)
     return 0 if played.worst_s < WORST_S else 1
 
 

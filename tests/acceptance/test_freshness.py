@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tests.acceptance.freshness import WORST_S, play, told
+from tests.acceptance.freshness import WORST_S, play, say
 
 
 def test_no_answer_is_a_second_behind_the_facts(fresh_database: str) -> None:
     """A hundred customers are blocked and unblocked at random while thirty-two clients ask."""
     played = play(fresh_database, seconds=10, seed=7)
-    print(told(played))
+    say(played)
 
     assert played.commits > 100
     assert played.questions > 1000

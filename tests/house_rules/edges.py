@@ -31,6 +31,7 @@ TRANSACTION_OWNERS = (
     "consumers/batch.py",  # a savepoint for each record, to find the one that the database refuses
     "consumers/log.py",  # Kafka's committed offset, for lag tools
     "consumers/runner.py",
+    "benchmarks/check/servers.py",  # a catalog, as if it had come by the log
     "entitlements/api/snapshots.py",  # each question and each change of settings is a transaction
     "ops",
     "tests",
@@ -40,6 +41,7 @@ TRANSACTION_OWNERS = (
 PRINTERS = (
     "ops",
     "benchmarks",
+    "tests/acceptance/freshness.py",  # a program of its own, which says the worst in tests too
     "tests/acceptance/shared.py",  # a program of its own, run by `make test`
     "tests/acceptance/storm.py",  # a program of its own
     "tests/histories/__main__.py",  # a program of its own

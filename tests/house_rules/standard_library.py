@@ -12,14 +12,23 @@ from tests.house_rules.rooms import PURE_STANDARD_LIBRARY, SIDE_DOORS, room_of
 from tests.house_rules.source import Rule, Source, Violation, lies_in
 
 STANDARD_LIBRARY = {
-    "asyncio": ("ingest", "entitlements/api/snapshots.py"),
+    "asyncio": (
+        "ingest",
+        "entitlements/api/flights.py",
+        "entitlements/api/memory.py",
+        "entitlements/api/snapshots.py",
+    ),
     "concurrent.futures": ("entitlements/api/snapshots.py", "ingest/stripe_api.py"),
     "http.HTTPStatus": ("ingest", "entitlements/api"),
     "logging": ("ingest", "entitlements/api", "consumers"),
-    "os": ("ingest/app.py",),  # chance, for the names of deliveries
+    "os": (
+        "entitlements/api/listening.py",  # a pipe, by which the thread is woken
+        "ingest/app.py",  # chance, for the names of deliveries
+    ),
     "pathlib": ("entitlements/migrations",),  # the SQL that stands beside its step
     "secrets": ("entitlements/api/keys.py",),  # API keys are made where they are told
-    "threading": ("consumers/runner.py",),
+    "select": ("entitlements/api/listening.py",),
+    "threading": ("consumers/runner.py", "entitlements/api/listening.py", "entitlements/api/memory.py"),
     "time": CLOCK_READERS,
     "urllib.parse": ("entitlements/api/requests.py",),
 }

@@ -1,114 +1,33 @@
-"""Answers from memory on a real PostgreSQL: true as of the last look, and never more generous than the facts."""
+"""
+Answers from memory on a real PostgreSQL: true as of the last look, and never more generous than the facts.
+
+Long because each way in which a memory could lie has a test here.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from entitlements import ledger
 from entitlements.api import snapshots
-from entitlements.api.memory import Limits, Memory
-from entitlements.api.snapshots import CannotDecide, Snapshots
+from entitlements.api.memory import Limits
+from entitlements.api.snapshots import CannotDecide
 from entitlements.api.subjects import Subject, SubjectType
-from entitlements.api.tokens import Token
-from entitlements.domain.facts import CustomerFacts, Fact
+from entitlements.domain.facts import CustomerFacts
 from entitlements.keys import add_key, end_key
 from entitlements.orgs import set_org
 from entitlements.reading import facts_of
 from entitlements.store import record
-from ops.database import SETTINGS, migrate
-from tests.asking import NOW, SETTINGS_SCHEMA, on, write
+from ops.database import migrate
+from tests.asking import NOW, write
+from tests.remembering import TOKEN, remembering, statements, within_a_second
 from tests.stated import JULY, catalog, line, named, unpaid
-
-TOKEN = Token(value="any")
-SOON_S = 1.0
-"""The promise: within a second of a commit the answer is another."""
-
-
-@dataclass(slots=True)
-class Clock:
-    """A clock that stands until it is set."""
-
-    now: datetime = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A memory, its database and its clock."""
-
-    memory: Memory
-    engine: sa.Engine
-    clock: Clock
-
-    async def reason(self, customer: str = "cus_paid", api: str = "orders", kind: str = "customer") -> str:
-        """The reason of the answer about now, `degraded` behind it where it is marked."""
-        answer = await self.memory.decision(TOKEN, Subject(type=SubjectType(kind), id=customer), api, None)
-        return f"{answer.decision.reason}{' degraded' if answer.degraded else ''}"
-
-    async def comes_to(self, reason: str, *asked: str) -> bool:
-        """Whether the reason is this one within the second."""
-        return await within_a_second(lambda: self.reason(*asked), reason)
-
-    def is_known(self, customer: str = "cus_paid") -> bool:
-        """Whether the answer needs no database."""
-        return self.memory.at_hand(TOKEN, Subject(type=SubjectType.CUSTOMER, id=customer), "orders") is not None
-
-
-async def within_a_second(ask: Callable[[], Awaitable[object]], expected: object) -> bool:
-    deadline = time.monotonic() + SOON_S
-    while time.monotonic() < deadline:
-        if await ask() == expected:
-            return True
-        await asyncio.sleep(0.002)
-    return False
-
-
-@asynccontextmanager
-async def remembering(url: str, *facts: Fact, limits: Limits | None = None) -> AsyncIterator[Asked]:
-    """A memory that has looked once, on a database that knows *facts*."""
-    clock = Clock()
-    with on(url) as engine:
-        migrate(engine, "public")
-        migrate(engine, SETTINGS_SCHEMA, SETTINGS)
-        write(engine, catalog(), *facts)
-        asking = Snapshots(engine, clock)
-        memory = Memory(
-            engine,
-            asking,
-            clock=clock,
-            monotonic=time.monotonic,
-            limits=limits or Limits(miss_s=5.0),  # the machine may be busy
-        )
-        memory.start()
-        try:
-            await memory.catch_up()
-            yield Asked(memory=memory, engine=engine, clock=clock)
-        finally:
-            memory.stop()
-            asking.close()
-
-
-def statements(engine: sa.Engine) -> list[str]:
-    """Every statement that the engine runs from now on, but for those that look for changes."""
-    seen: list[str] = []
-
-    @sa.event.listens_for(engine, "before_cursor_execute")
-    def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
-        if "pg_current_snapshot" not in statement and "LISTEN" not in statement:
-            seen.append(statement)
-
-    return seen
 
 
 def test_a_hit_needs_no_database_and_a_miss_one_statement(fresh_database: str) -> None:
@@ -283,32 +202,28 @@ def test_an_answer_ends_with_its_cycle(fresh_database: str) -> None:
     asyncio.run(play())
 
 
-def test_a_database_that_is_away(fresh_database: str, database_url: str) -> None:
-    """
-    Whom it knows it answers on, marked, allowances to their `until` and denials to the next boundary; about all others
-    and all later it decides nothing. Once the database is back, what was committed meanwhile is seen first.
-    """
-    name = sa.make_url(fresh_database).database
-    elsewhere = sa.create_engine(
-        sa.make_url(database_url).set(drivername="postgresql+psycopg2"),
-        isolation_level="AUTOCOMMIT",
-        poolclass=sa.NullPool,
-    )
+def allow_connections(database: str, elsewhere: str, given: bool) -> None:
+    """Let the database take connections, or take none and end those that there are."""
+    name = sa.make_url(database).database
+    url = sa.make_url(elsewhere).set(drivername="postgresql+psycopg2")
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.execute(sa.text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {given}'))
+        if not given:
+            connection.execute(
+                sa.text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
+            )
 
-    def allow_connections(given: bool) -> None:
-        with elsewhere.connect() as connection:
-            connection.execute(sa.text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {given}'))
-            if not given:
-                connection.execute(
-                    sa.text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
-                )
+
+def test_a_database_that_is_away(fresh_database: str, database_url: str) -> None:
+    """Whom it knows it answers on, marked: allowances to their `until`, denials to the next boundary. Nobody else."""
 
     async def play() -> None:
         limits = Limits(miss_s=5.0, stale_after_s=0.5)
         facts = (line(), *unpaid("cus_open"), line("cus_other"))
         async with remembering(fresh_database, *facts, limits=limits) as asked:
             await asked.reason(), await asked.reason("cus_open"), await asked.reason("cus_nobody")
-            allow_connections(False)
+            allow_connections(fresh_database, database_url, False)
             assert await asked.comes_to("paid degraded")
             assert await asked.reason("cus_open") == "payment_required degraded"
             asked.clock.now = JULY + timedelta(hours=1)
@@ -323,13 +238,12 @@ def test_a_database_that_is_away(fresh_database: str, database_url: str) -> None
                     await asked.reason(customer)
             asked.clock.now = NOW
             assert asked.memory.knows_anything()
-            allow_connections(True)
+            allow_connections(fresh_database, database_url, True)
             assert await within_a_second(asked.reason, "paid") or await asked.comes_to("paid")
             write(asked.engine, line("cus_open"))
             assert await asked.comes_to("paid", "cus_open")
 
     asyncio.run(play())
-    elsewhere.dispose()
 
 
 def test_another_database_in_its_place_is_noticed(fresh_database: str) -> None:

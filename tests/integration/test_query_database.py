@@ -66,10 +66,7 @@ def test_a_database_without_tables_is_not_ready(fresh_database: str) -> None:
 def test_a_database_that_is_away_denies_nobody(
     database_url: str, fresh_database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """
-    Whom it knows is answered, marked after a while, and still ready; all else is 503 until it takes connections again.
-    A log line for each turn.
-    """
+    """Whom it knows is answered, all else is 503 until it takes connections again; a log line for each turn."""
     name = sa.make_url(fresh_database).database
     elsewhere = sa.create_engine(
         sa.make_url(database_url).set(drivername="postgresql+psycopg2"),

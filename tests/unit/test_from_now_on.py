@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from entitlements.domain.access import Standing, decide
 from entitlements.domain.decision import Decision, Reason
 from entitlements.domain.from_now_on import boundaries, from_now_on, lasting
+from entitlements.domain.period import END_OF_TIME
 from tests.explaining import case_of
 from tests.pure_core import plan, plans
 from tests.stripe_builders import Line, on, paid
@@ -75,24 +76,20 @@ def test_what_is_over_can_be_forgotten(known: list[int], terms: object, since: d
 
 
 @pytest.mark.parametrize(
-    ("at", "until"),
+    ("at", "reason", "until"),
     [
-        ("01-15", "02-01T01:59:50"),  # paid, and then two hours of leeway: until ten seconds before the end of both
-        ("02-01T00:30", "02-01T01:59:50"),
-        ("02-01T01:59:56", None),
+        ("01-15", Reason.PAID, "02-01"),  # the leeway follows, so nothing shrinks yet, but the reason is another
+        ("02-01T00:30", Reason.RENEWAL_LEEWAY, "02-01T01:59:50"),
+        ("02-01T01:59:56", Reason.RENEWAL_LEEWAY, "02-01T01:59:56"),  # the last seconds: not kept at all
+        ("02-01T02:00", Reason.CYCLE_LAPSED, None),
     ],
 )
-def test_how_long_a_decision_is_kept(at: str, until: str | None) -> None:
+def test_how_long_a_decision_is_kept(at: str, reason: Reason, until: str | None) -> None:
     """To the next boundary, or to when what is told of its age begins to shrink."""
     case = case_of(paid(Line()), at=at, terms=plans(enterprise=plan(renewal_leeway="2h")))
     found = lasting(from_now_on(case.standing, case.at), "orders", case.at, known_apis=case.known_apis)
 
-    if at == "01-15":
-        assert (found.decision.reason, found.until, found.next_boundary) == (Reason.PAID, on("02-01"), on("02-01"))
-    elif until is None:
-        assert (found.until, found.decision.max_age) == (case.at, timedelta(seconds=4))
-    else:
-        assert (found.decision.reason, found.until) == (Reason.RENEWAL_LEEWAY, on(until))
+    assert (found.decision.reason, found.until) == (reason, END_OF_TIME if until is None else on(until))
 
 
 def test_another_catalog_ends_it() -> None:

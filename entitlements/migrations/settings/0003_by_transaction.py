@@ -1,4 +1,4 @@
-"""Indexes by which the query process reads on in orgs and keys: by the transactions that it could not see yet."""
+"""Indexes by which the query process reads on in orgs and keys: what it could not see yet. Edge: Postgres."""
 
 from __future__ import annotations
 

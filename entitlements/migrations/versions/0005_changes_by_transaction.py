@@ -1,4 +1,4 @@
-"""An index by which whoever remembers answers reads on in `changes`: by the transactions that it could not see yet."""
+"""An index by which whoever remembers answers reads on in `changes`: what it could not see yet. Edge: Postgres."""
 
 from __future__ import annotations
 
