@@ -252,10 +252,7 @@ def admin_tokens(environment: Environment) -> tuple[Token, ...]:
 
 
 def memory_limits(environment: Environment) -> Limits:
-    """
-    `ENTITLE_MEMORY_MB`, `ENTITLE_HIT_DEADLINE_MS`, `ENTITLE_MISS_DEADLINE_MS`: how much of customers is remembered,
-    and how long a question may take.
-    """
+    """`ENTITLE_MEMORY_MB`, `ENTITLE_MISS_DEADLINE_MS`: how much is remembered, how long the database is waited for."""
     return Limits(
         most_bytes=_count(environment, "ENTITLE_MEMORY_MB", 256) * 1024 * 1024,
         miss_s=_count(environment, "ENTITLE_MISS_DEADLINE_MS", 500) / 1000,
