@@ -94,7 +94,7 @@ class KafkaPublisher:
 
     *security* are kafka-python's `security_protocol`, `sasl_*` and `ssl_*`. At most *max_records* and *max_bytes* of
     keys and values are under way at once; what its caller stopped waiting for counts until the producer lets go of it.
-    A record waits *linger_ms* for others to share its batch, if the last one found some; a lone one waits for nothing.
+    A record waits *linger_ms* for others to share its batch, if the last one found some.
     """
 
     def __init__(

@@ -26,9 +26,14 @@ OPERATORS_PAGES = frozenset({"/livez", "/readyz", "/metrics"})
 class Memory(Protocol):
     """What is shown of the memory; it counts by itself, since a hit should cost nothing more."""
 
-    hits: int
-    misses: int
-    dropped: int
+    @property
+    def hits(self) -> int: ...
+
+    @property
+    def misses(self) -> int: ...
+
+    @property
+    def dropped(self) -> int: ...
 
     @property
     def crowded_out(self) -> int: ...
