@@ -169,5 +169,5 @@ def write(engine: sa.Engine, *facts: Fact) -> None:
     """Record facts as a consumer would, and say whom they concern."""
     with engine.begin() as connection:
         record(connection, facts)
-        concerned = {(each.integration, each.customer, getattr(each, "payment", None)) for each in facts}
-        ledger.write_changes(connection, "tests", concerned)
+        concerned = {("tests", each.integration, each.customer, getattr(each, "payment", None)) for each in facts}
+        ledger.write_changes(connection, concerned)

@@ -2,6 +2,8 @@
 The decision: may this customer call this API at this moment, why, and until when. Pure.
 
 Contract, section 6. Everything known is taken in, whenever it became known; only the moment asked about counts.
+
+Long because the contract's order of reasons is told in one place, with what it looks at.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def test_a_transaction_that_commits_late_is_not_missed(fresh_database: str) -> N
             with asked.engine.connect() as late:
                 transaction = late.begin()
                 record(late, [line("cus_late")])
-                ledger.write_changes(late, "tests", {("main", "cus_late", None)})
+                ledger.write_changes(late, {("tests", "main", "cus_late", None)})
                 await asked.reason("cus_soon")
                 write(asked.engine, line("cus_soon"))
                 assert await asked.comes_to("paid", "cus_soon")

@@ -130,7 +130,7 @@ class Play:
         connection = self.engine.connect()
         transaction = connection.begin()
         record(connection, facts)
-        ledger.write_changes(connection, "tests", {("main", customer, None)})
+        ledger.write_changes(connection, {("tests", "main", customer, None)})
         return connection, transaction, customer, facts
 
     def commit(
