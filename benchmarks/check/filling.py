@@ -27,10 +27,10 @@ FROM generate_series(%(first)s, %(last)s) number, generate_series(0, %(each)s - 
     LATERAL (SELECT date_trunc('day', now()) - interval '10 days' - nth / 2 * interval '30 days' AS start) cycle
 """
 _INVOICES = """
-INSERT INTO invoices (digest, integration, customer, invoice, status, currency, total, created, lines_complete,
+INSERT INTO invoices (digest, integration, customer, invoice, status, currency, total, created, lines_complete, invoice_plan,
     stated_at)
 SELECT sha256(('i' || number || '-' || nth)::bytea), 'main', 'cus_' || lpad(number::text, 9, '0'),
-    'in_' || number || '-' || nth, 'paid', 'usd', 2500, now() - interval '10 days', true, now() - interval '10 days'
+    'in_' || number || '-' || nth, 'paid', 'usd', 2500, now() - interval '10 days', true, '', now() - interval '10 days'
 FROM generate_series(%(first)s, %(last)s) number, generate_series(0, %(each)s / 2 - 1) nth
 """
 
