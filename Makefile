@@ -35,6 +35,7 @@ containers-test: ## docker-compose.yml for real: needs a Docker engine and the i
 
 bench: $(VENV)/installed ## How fast and how dear it is, beside lean ones written by hand; best with nothing else running.
 	@$(VENV)/bin/python -m benchmarks
+	@$(VENV)/bin/python -m benchmarks.check
 
 clean: ## Remove what was installed and all data of `make up`.
 	rm -rf $(VENV) .entitle .mypy_cache .pytest_cache .ruff_cache .hypothesis

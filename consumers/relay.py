@@ -28,6 +28,7 @@ from consumers.feed_topic import FeedTopic
 from consumers.telling import STARTING, Health
 from consumers.told import Catalogs, Step, take_step
 from entitlements import feed
+from entitlements.ledger import CHANGES_CHANNEL
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ STOPPED_AFTER_S = 15
 """A session that asks nothing for so long is of a relay that was stopped, and Postgres ends it for its successor."""
 
 _TAKE_LOCK = text("SELECT pg_try_advisory_lock(hashtext('entitle relay'), hashtext(current_schema()))")
-_LISTEN = text("LISTEN entitle_changes")
+_LISTEN = text(f"LISTEN {CHANGES_CHANNEL}")
 _IDLE = text(f"SET idle_session_timeout = '{STOPPED_AFTER_S}s'")
 
 

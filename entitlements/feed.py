@@ -215,8 +215,14 @@ def relayed(connection: Connection, ids: Collection[int]) -> None:
 
 
 def forget(connection: Connection, before: datetime) -> int:
-    """Let go of changes recorded before that moment and relayed since; how many they were."""
-    found = connection.execute(delete(changes).where(changes.c.relayed, changes.c.recorded_at < before))
+    """
+    Let go of changes recorded before that moment and relayed since; how many they were.
+
+    The newest of them stays: by the last row that it saw, whoever reads on in `changes` knows its database again.
+    """
+    old = changes.c.recorded_at < before
+    newest = select(func.max(changes.c.id)).where(old).scalar_subquery()
+    found = connection.execute(delete(changes).where(changes.c.relayed, old, changes.c.id < newest))
     return found.rowcount
 
 

@@ -53,6 +53,7 @@ api_keys = Table(
     Index(None, "digest", "id"),
     Index(None, "integration", "kind", "holder", "key", "id"),
     Index(None, "key", "id"),
+    Index(None, "xid"),
     comment="Whose an API key is, and until when; the latest row of a key counts",
 )
 

@@ -33,6 +33,7 @@ from sqlalchemy import (
     and_,
     column,
     func,
+    literal_column,
     select,
     text,
     update,
@@ -138,6 +139,9 @@ dead_letters = Table(
     comment="Records that were set aside, as they were; their neighbours went on",
 )
 
+CHANGES_CHANNEL = "entitle_changes"
+"""Where PostgreSQL notifies of changes that were committed; the payload is empty: who listens reads `changes`."""
+
 OF_INVOICE_PAYMENTS = text("starts_with(event_type, 'invoice_payment.')")
 """Records that link a payment to an invoice and name neither's id as their object: they are found by their facts."""
 
@@ -199,6 +203,7 @@ changes = Table(
     ),
     PrimaryKeyConstraint("id"),
     Index("changes_to_relay", "id", postgresql_where=text("NOT relayed")),
+    Index(None, "xid"),
     comment="A group learned something new about a customer; the change feed numbers and announces it",
 )
 
@@ -269,8 +274,12 @@ _LATEST_PROVENANCE = Prepared(
 )
 _IN_PROVENANCE = itemgetter(*(column.name for column in provenance.primary_key.columns))
 _CHANGES = Prepared(
-    name="write_changes", statement=inserting(changes, ("consumer_group", "integration", "customer", "payment"))
+    name="write_changes",
+    statement=select(func.pg_notify(literal_column(f"'{CHANGES_CHANNEL}'"), literal_column("''"))).add_cte(
+        inserting(changes, ("consumer_group", "integration", "customer", "payment")).cte("written")
+    ),
 )
+"""With the news of it, which PostgreSQL tells once, when the transaction is committed."""
 
 
 def positions(connection: Connection, groups: Collection[str] = ()) -> tuple[Position, ...]:

@@ -66,6 +66,7 @@ orgs = Table(
     transaction_id(),
     PrimaryKeyConstraint("id"),
     Index(None, "integration", "org", "id"),
+    Index(None, "xid"),
     comment="Which customer an operator said an org is; the latest row of an org counts",
 )
 

@@ -175,16 +175,26 @@ def query(environment: Environment) -> None:
     """Answer gateways until told to stop."""
     tokens, address = settings.query_tokens(environment), settings.query_address(environment)
     admins, trust = settings.admin_tokens(environment), settings.gateway_trust(environment)
+    limits = settings.memory_limits(environment)
     database = engine(
         settings.database_url(environment),
         settings.schema(environment),
         settings_schema=settings.settings_schema(environment),
-        connections=DATABASE_THREADS + STREAMS,
+        connections=DATABASE_THREADS + STREAMS + 1,
         statement_timeout_s=ANSWER_SECONDS,
     )
     _log_to_stderr(environment)
     metrics = QueryMetrics(process_registry(environment, "query"))
-    app = query_app(database, tokens, _now, admins=admins, metrics=metrics, trust=trust)
+    app = query_app(
+        database,
+        tokens,
+        _now,
+        admins=admins,
+        metrics=metrics,
+        monotonic=time.monotonic,
+        limits=limits,
+        trust=trust,
+    )
     with contextlib.closing(settings.listening("ENTITLE_QUERY_ADDRESS", address)) as listener:
         log.info("questions are answered at %s", address)
         serve(server(app, shutdown_seconds=QUERY_SHUTDOWN_S), listener)

@@ -25,6 +25,7 @@ from sqlalchemy.exc import ArgumentError
 from consumers.log import Source
 from consumers.runner import DEAD_LETTERS_IN_A_ROW
 from entitlements.api.credentials import DEFAULT_CREDENTIALS, Trust, parse_credentials, parse_header
+from entitlements.api.memory import Limits
 from entitlements.api.tokens import Token, parse_tokens
 from entitlements.domain.catalog import Catalog
 from entitlements.domain.catalog import Integration as CatalogIntegration
@@ -245,6 +246,14 @@ def admin_tokens(environment: Environment) -> tuple[Token, ...]:
     """`ENTITLE_ADMIN_TOKENS`: who may change settings over HTTP; nobody where it is not set."""
     text = environment.get("ENTITLE_ADMIN_TOKENS")
     return () if text is None else _tokens("ENTITLE_ADMIN_TOKENS", text)
+
+
+def memory_limits(environment: Environment) -> Limits:
+    """`ENTITLE_MEMORY_MB`, `ENTITLE_MISS_DEADLINE_MS`: how much is remembered, how long the database is waited for."""
+    return Limits(
+        most_bytes=_count(environment, "ENTITLE_MEMORY_MB", 256) * 1024 * 1024,
+        miss_s=_count(environment, "ENTITLE_MISS_DEADLINE_MS", 500) / 1000,
+    )
 
 
 def gateway_trust(environment: Environment) -> Trust:

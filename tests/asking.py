@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
+from entitlements import ledger
 from entitlements.api import snapshot_stream, snapshots
 from entitlements.api.app import DEFAULT_TRUST, query_app
 from entitlements.api.credentials import Trust
@@ -104,6 +106,16 @@ class Api:
         reason: str = answer.body["context"]["reason"]
         return reason
 
+    def comes_to(self, reason: str, customer: str = "cus_paid", api: str = "orders", **asked: Any) -> bool:
+        """Whether an AuthZEN answer has this reason within the second in which what was committed must be seen."""
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            answer = self.evaluate(customer, api, **asked)
+            if answer.status == 200 and answer.body["context"]["reason"] == reason:
+                return True
+            time.sleep(0.005)
+        return False
+
 
 @contextmanager
 def listening(url: str, *facts: Fact, tables: bool = True, trust: Trust = DEFAULT_TRUST) -> Iterator[Api]:
@@ -119,6 +131,7 @@ def listening(url: str, *facts: Fact, tables: bool = True, trust: Trust = DEFAUL
             clock=lambda: NOW,
             metrics=Metrics(CollectorRegistry()),
             admins=parse_tokens(ADMIN_TOKENS),
+            monotonic=time.monotonic,
             trust=trust,
         )
         server, listener = server_of(app, shutdown_seconds=5), socket.create_server(("127.0.0.1", 0))
@@ -143,7 +156,7 @@ def on(url: str) -> Iterator[sa.Engine]:
         database,
         "public",
         settings_schema=SETTINGS_SCHEMA,
-        connections=snapshots.DATABASE_THREADS + snapshot_stream.STREAMS,
+        connections=snapshots.DATABASE_THREADS + snapshot_stream.STREAMS + 1,
         statement_timeout_s=1,
     )
     try:
@@ -153,6 +166,8 @@ def on(url: str) -> Iterator[sa.Engine]:
 
 
 def write(engine: sa.Engine, *facts: Fact) -> None:
-    """Record facts as a consumer would."""
+    """Record facts as a consumer would, and say whom they concern."""
     with engine.begin() as connection:
         record(connection, facts)
+        concerned = {("tests", each.integration, each.customer, getattr(each, "payment", None)) for each in facts}
+        ledger.write_changes(connection, concerned)

@@ -64,6 +64,9 @@ class Known:
     degraded: bool = False
     asked: list[tuple[Subject, str]] = field(default_factory=list)
 
+    def at_hand(self, token: Token, subject: Subject, api: str) -> None:
+        """Nothing: each answer is asked for."""
+
     async def decision(self, token: Token, subject: Subject, api: str, at: datetime | None) -> Answer:
         """What was given for *api*, else that nobody bought it."""
         del token, at  # whoever asks, and whenever

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from entitlements.api.snapshots import Snapshot, Snapshots
 from entitlements.api.subjects import Subject, SubjectType, find
@@ -34,8 +34,25 @@ class Answer:
     degraded: bool = False
 
 
+class AtHand(Protocol):
+    """An answer that is known, the same until *until*; *rendered* is for who writes it out: what it wrote before."""
+
+    @property
+    def answer(self) -> Answer: ...
+
+    @property
+    def until(self) -> datetime: ...
+
+    @property
+    def rendered(self) -> dict[Any, Any]: ...
+
+
 class Answering(Protocol):
     """Who answers gateways. Each raises `CannotDecide` where it can't be known."""
+
+    def at_hand(self, token: Token, subject: Subject, api: str) -> AtHand | None:
+        """The answer about now, if it is known without asking anybody."""
+        ...
 
     async def decision(self, token: Token, subject: Subject, api: str, at: datetime | None) -> Answer:
         """May *subject* call *api*, at the moment *at* (None: now)? Raises `UnclearScope` too."""
@@ -55,6 +72,9 @@ class FromDatabase:
     """Answers as the database has them at the moment of each question."""
 
     snapshots: Snapshots
+
+    def at_hand(self, token: Token, subject: Subject, api: str) -> None:
+        """Nothing is known without asking."""
 
     async def decision(self, token: Token, subject: Subject, api: str, at: datetime | None) -> Answer:
         """May *subject* call *api*? Raises `UnclearScope` and `CannotDecide`."""

@@ -27,8 +27,9 @@ from entitlements.api import (
     portal,
     snapshot_stream,
 )
-from entitlements.api.answering import Answering, FromDatabase
+from entitlements.api.at_hand import evaluations_at_hand
 from entitlements.api.credentials import DEFAULT_CREDENTIALS, Trust, parse_credentials
+from entitlements.api.memory import Limits, Memory
 from entitlements.api.metrics import Metrics
 from entitlements.api.mounts import Mounts
 from entitlements.api.responses import Problem, problem_response
@@ -39,6 +40,7 @@ from entitlements.api.tokens import Token, UnclearScope, presented
 Endpoint = Callable[[Request], Awaitable[Response]]
 Page = Callable[[Request, Token, Snapshots], Awaitable[Response]]
 
+DEFAULT_LIMITS = Limits()
 FAILURES = (Problem, UnclearScope, CannotDecide, HTTPException, ClientDisconnect, Exception)
 ASK = (
     "Ask with a token of ENTITLE_QUERY_TOKENS: Authorization: Bearer <token>. Those of ENTITLE_ADMIN_TOKENS are for "
@@ -65,35 +67,39 @@ def query_app(
     *,
     metrics: Metrics,
     admins: Iterable[Token] = (),
+    monotonic: Callable[[], float],
+    limits: Limits = DEFAULT_LIMITS,
     trust: Trust = DEFAULT_TRUST,
 ) -> ASGIApp:
     """
     The ASGI application that answers the bearers of *tokens*, and lets those of *admins* change settings; it runs on
     asyncio and uses lifespan.
 
-    *engine* needs `DATABASE_THREADS` and `STREAMS` connections, a statement timeout of no more than `ANSWER_SECONDS`,
-    and the search_path of the schemas of facts and of settings. *clock* gives the current moment, aware of its zone.
-    *metrics* are this application's alone. *trust* says how callers are known at the gateways' mounts.
+    *engine* needs `DATABASE_THREADS` and `STREAMS` connections and one to listen, a statement timeout of no more than
+    `ANSWER_SECONDS`, and the search_path of the schemas of facts and of settings. *clock* gives the current moment,
+    aware of its zone, *monotonic* seconds that never go back. *limits* bound what is remembered. *metrics* are this
+    application's alone. *trust* says how callers are known at the gateways' mounts.
     """
     snapshots = Snapshots(engine, clock)
-    answering = FromDatabase(snapshots=snapshots)
-    metrics.watch(is_away=snapshots.is_away)
+    memory = Memory(engine, snapshots, clock=clock, monotonic=monotonic, limits=limits)
+    metrics.watch(is_away=snapshots.is_away, memory=memory)
     known = tuple(tokens)
     app = Starlette(
-        routes=pages(known, tuple(admins), snapshots, answering, metrics, snapshot_stream.streams(engine, clock)),
+        routes=pages(known, tuple(admins), snapshots, memory, metrics, snapshot_stream.streams(engine, clock)),
         exception_handlers=dict.fromkeys(FAILURES, told),
-        lifespan=closing(snapshots),
+        lifespan=running(memory, snapshots),
     )
     app.router.redirect_slashes = False
-    mounts = Mounts(answering, known, trust, metrics, clock)
-    return mounts.before(echoing_request_id(metrics.counting(app)))
+    mounts = Mounts(memory, known, trust, metrics, clock)
+    otherwise = echoing_request_id(metrics.counting(app))
+    return mounts.before(evaluations_at_hand(memory, known, metrics, otherwise, authzen.is_told))
 
 
 def pages(
     known: tuple[Token, ...],
     admins: tuple[Token, ...],
     snapshots: Snapshots,
-    answering: Answering,
+    memory: Memory,
     metrics: Metrics,
     streams: snapshot_stream.Streams,
 ) -> list[Route]:
@@ -103,11 +109,11 @@ def pages(
         return Route(path, for_bearers(known, answer, snapshots, ASK), methods=[method])
 
     def admin_page(path: str, answer: Page, *methods: str) -> Route:
-        return Route(path, for_bearers(admins, answer, snapshots, ADMINISTER), methods=methods)
+        return Route(path, for_bearers(admins, then_seen(answer, memory), snapshots, ADMINISTER), methods=methods)
 
     return [
-        page(authzen.EVALUATION, authzen.evaluation(answering, metrics), method="POST"),
-        page(authzen.EVALUATIONS, evaluations.evaluations(answering, metrics), method="POST"),
+        page(authzen.EVALUATION, authzen.evaluation(memory, metrics), method="POST"),
+        page(authzen.EVALUATIONS, evaluations.evaluations(memory, metrics), method="POST"),
         page(authzen.METADATA, authzen.metadata),
         page("/v1/customers/{customer}/entitlements", portal.customer_entitlements),
         page("/v1/orgs/{org}/entitlements", portal.org_entitlements),
@@ -124,17 +130,19 @@ def pages(
         page("/v1/snapshot", snapshot_stream.snapshot(streams)),
         page(openapi.PATH, openapi.page),
         Route("/livez", operations.livez),
-        Route("/readyz", operations.readyz(snapshots)),
+        Route("/readyz", operations.readyz(snapshots, memory)),
         Route("/metrics", metrics.page),
     ]
 
 
-def closing(snapshots: Snapshots) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """A lifespan that closes *snapshots* in the end."""
+def running(memory: Memory, snapshots: Snapshots) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """A lifespan in which *memory* looks for changes, and that closes *snapshots* in the end."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        memory.start()
         yield
+        memory.stop()
         snapshots.close()
 
     return lifespan
@@ -150,6 +158,18 @@ def for_bearers(tokens: tuple[Token, ...], answer: Page, snapshots: Snapshots, o
         return await answer(request, token, snapshots)
 
     return guarded
+
+
+def then_seen(answer: Page, memory: Memory) -> Page:
+    """*answer*, after which this process answers by what it changed."""
+
+    async def changed(request: Request, token: Token, snapshots: Snapshots) -> Response:
+        response = await answer(request, token, snapshots)
+        if request.method not in ("GET", "HEAD"):
+            await memory.catch_up()
+        return response
+
+    return changed
 
 
 async def told(_: Request, failure: Exception) -> Response:

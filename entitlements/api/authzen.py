@@ -89,10 +89,15 @@ async def decided(answering: Answering, metrics: Metrics, token: Token, asked: E
     with metrics.deciding():
         answer = await answering.decision(token, asked.subject, asked.api, asked.at)
     metrics.decided(answer.decision.reason)
-    if log.isEnabledFor(logging.DEBUG):
+    if is_told():
         subject = f"{asked.subject.type}:{asked.subject.id}"
         log.debug("decided", extra={"subject": subject, "api": asked.api, "reason": answer.decision.reason})
     return answers.evaluation(answer.decision, degraded=answer.degraded)
+
+
+def is_told() -> bool:
+    """Whether each decision is a line of the log."""
+    return log.isEnabledFor(logging.DEBUG)
 
 
 async def metadata(request: Request, _token: Token, _snapshots: Snapshots) -> Response:

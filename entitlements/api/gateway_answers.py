@@ -149,6 +149,13 @@ def cache_control(decision: Decision, now: datetime) -> str:
 
 
 @lru_cache(REMEMBERED)
+def same_until(decision: Decision, until: datetime) -> datetime:
+    """Until when `cache_control` says the same of a *decision* that is the same *until* then."""
+    if not decision.allowed or decision.until is None:
+        return until
+    return min(until, decision.until - CACHES_LAG - ALLOW_MAX_AGE - STALE_IF_ERROR)
+
+
 def rate_limit_policy(quota: QuotaAllowed) -> str:
     """A quota as draft-ietf-httpapi-ratelimit-headers writes it; its window where that has always as many seconds."""
     unit = "" if quota.unit == "requests" else f";qu={_structured(quota.unit)}"

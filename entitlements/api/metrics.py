@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,10 +23,32 @@ OPERATORS_PAGES = frozenset({"/livez", "/readyz", "/metrics"})
 """Asked every few seconds by machines that only look whether it lives: not counted."""
 
 
+class Memory(Protocol):
+    """What is shown of the memory; it counts by itself, since a hit should cost nothing more."""
+
+    @property
+    def hits(self) -> int: ...
+
+    @property
+    def misses(self) -> int: ...
+
+    @property
+    def dropped(self) -> int: ...
+
+    @property
+    def crowded_out(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def looked_ago(self) -> float: ...
+
+
 class Metrics:
     """What one query process counts. Made once for a registry; a question costs it some 4 µs."""
 
-    __slots__ = ("_answers", "_away", "_deciding", "_decisions", "_registry")
+    __slots__ = ("_answers", "_away", "_deciding", "_decisions", "_registry", "_statuses")
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -38,13 +63,15 @@ class Metrics:
         self._answers = Counter(
             "entitle_query_answers", "Answers to everything that was asked, by status.", ("status",), registry=registry
         )
+        self._statuses: dict[int, Callable[[], None]] = {}
         self._away = Gauge(
             "entitle_database_away", "1 since the database last failed to answer a question.", registry=registry
         )
 
-    def watch(self, *, is_away: Callable[[], bool]) -> None:
+    def watch(self, *, is_away: Callable[[], bool], memory: Memory) -> None:
         """Show this whenever somebody looks."""
         self._away.set_function(is_away)
+        self._registry.register(_MemoryCollector(memory))
 
     def deciding(self) -> AbstractContextManager[object]:
         """Times the decision that is made within it."""
@@ -56,7 +83,15 @@ class Metrics:
 
     def answered(self, status: int) -> None:
         """Count an answer by its status."""
-        self._answers.labels(status).inc()
+        count = self._statuses.get(status)
+        if count is None:
+            count = self._statuses[status] = self._answers.labels(status).inc
+        count()
+
+    def hit(self, reason: Reason) -> None:
+        """Count an answer of 200 that was at hand; how long it took is not worth its time."""
+        self._decisions[reason]()
+        self.answered(200)
 
     def counting(self, app: ASGIApp) -> ASGIApp:
         """*app*, whose answers are counted by status, but for those to machines that look whether it lives."""
@@ -75,3 +110,20 @@ class Metrics:
     async def page(self, _: Request) -> Response:
         """`GET /metrics`: all of the registry in Prometheus' text format."""
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+class _MemoryCollector(Collector):
+    """The memory's own counts, read when somebody looks."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def collect(self) -> Iterator[Metric]:
+        """One by one."""
+        memory, name = self._memory, "entitle_query_memory"
+        yield CounterMetricFamily(f"{name}_hits", "Questions answered from memory.", memory.hits)
+        yield CounterMetricFamily(f"{name}_misses", "Questions for which the database was asked.", memory.misses)
+        yield CounterMetricFamily(f"{name}_dropped", "Entries dropped since they had changed.", memory.dropped)
+        yield CounterMetricFamily(f"{name}_crowded_out", "Entries dropped to make room.", memory.crowded_out)
+        yield GaugeMetricFamily(f"{name}_bytes", "About how much is remembered.", memory.size)
+        yield GaugeMetricFamily(f"{name}_age_seconds", "Since the last look for changes.", memory.looked_ago)

@@ -17,10 +17,10 @@ from types import MappingProxyType
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from entitlements.api import gateway_answers, gateway_headers
-from entitlements.api.answering import Answering
+from entitlements.api.answering import Answering, AtHand
 from entitlements.api.credentials import GATEWAY_TOKEN, Headers, Trust, Unidentified, identify
 from entitlements.api.gateway_answers import Told, cannot_decide, unidentified, unknown_gateway
-from entitlements.api.gateway_headers import Manners, as_http
+from entitlements.api.gateway_headers import HttpAnswer, Manners, as_http
 from entitlements.api.metrics import Metrics
 from entitlements.api.original import (
     CHECK,
@@ -114,14 +114,14 @@ class Mounts:
         headers = those_of(scope["headers"], self._wanted)
         requested = forwarded(headers) if mount.is_forwarded else in_request_line(scope["method"], path, headers)
         try:
-            told = await self._told(headers, requested)
+            told = await self._told(mount, headers, requested)
         except Exception:
             # What is sent has every header; the server that gets the exception next logs it.
             await self._send(cannot_decide(FAULT), mount, scope, headers, send)
             raise
         await self._send(told, mount, scope, headers, send)
 
-    async def _told(self, headers: Headers, requested: Requested | None) -> Told:
+    async def _told(self, mount: Mount, headers: Headers, requested: Requested | None) -> Told | HttpAnswer:
         token = token_in(headers, self._tokens)
         if token is None:
             return unknown_gateway()
@@ -130,25 +130,42 @@ class Mounts:
             return unidentified(identified, self._challenge)
         try:
             with self._metrics.deciding():
-                return await self._decided(token, identified, headers, requested)
+                return await self._decided(mount, token, identified, headers, requested)
         except (CannotDecide, UnclearScope) as error:
             return cannot_decide(str(error))
 
     async def _decided(
-        self, token: Token, identified: bytes | Subject, headers: Headers, requested: Requested | None
-    ) -> Told:
+        self,
+        mount: Mount,
+        token: Token,
+        identified: bytes | Subject,
+        headers: Headers,
+        requested: Requested | None,
+    ) -> Told | HttpAnswer:
         subject = await self._answering.holder_of(token, identified) if isinstance(identified, bytes) else identified
         if subject is None:
             return unidentified(Unidentified.UNKNOWN_CREDENTIAL, self._challenge)
         api = await self._api(headers, requested)
         if api is None:
             return gateway_answers.no_such_api(subject)
-        answer = await self._answering.decision(token, subject, api, None)
+        kept = self._answering.at_hand(token, subject, api)
+        answer = kept.answer if kept else await self._answering.decision(token, subject, api, None)
         self._metrics.decided(answer.decision.reason)
         if log.isEnabledFor(logging.DEBUG):
             about = {"subject": f"{subject.type}:{subject.id}", "api": api, "reason": answer.decision.reason}
             log.debug("decided", extra=about)
-        return gateway_answers.decided(answer, api, self._clock())
+        return self._written(kept, mount) if kept else gateway_answers.decided(answer, api, self._clock())
+
+    def _written(self, kept: AtHand, mount: Mount) -> HttpAnswer:
+        """As it was written out before, as long as that says what would be written now."""
+        now = self._clock()
+        until, written = kept.rendered.get(mount.manners, (now, None))
+        if written is None or now >= until:
+            answer = kept.answer
+            written = as_http(gateway_answers.decided(answer, answer.decision.api, now), mount.manners)
+            kept.rendered[mount.manners] = gateway_answers.same_until(answer.decision, kept.until), written
+        found: HttpAnswer = written
+        return found
 
     async def _api(self, headers: Headers, requested: Requested | None) -> str | None:
         """The API by the catalog's routes or, where none is for this request, by the header that is trusted."""
@@ -160,13 +177,12 @@ class Mounts:
             return api
         return named_api(headers.get(self._trust.api_header.lower().encode()))
 
-    async def _send(self, told: Told, mount: Mount, scope: Scope, headers: Headers, send: Send) -> None:
-        answer = as_http(told, mount.manners)
+    async def _send(self, told: Told | HttpAnswer, mount: Mount, scope: Scope, headers: Headers, send: Send) -> None:
+        answer = as_http(told, mount.manners) if isinstance(told, Told) else told
         self._metrics.answered(answer.status)
         request_id = headers.get(REQUEST_ID)
-        if request_id is not None:
-            answer.headers.append((REQUEST_ID, request_id))
-        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        sent = answer.headers if request_id is None else [*answer.headers, (REQUEST_ID, request_id)]
+        await send({"type": "http.response.start", "status": answer.status, "headers": sent})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
 
     def _mount(self, suffix: str, *, is_forwarded: bool) -> Mount:

@@ -9,9 +9,10 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from entitlements.api.memory import Memory
 from entitlements.api.requests import read_query
 from entitlements.api.responses import json_response
-from entitlements.api.snapshots import Snapshot, Snapshots
+from entitlements.api.snapshots import CannotDecide, Snapshot, Snapshots
 from entitlements.api.tokens import Token
 from entitlements.incomplete import count_incomplete
 from entitlements.ledger import positions
@@ -23,11 +24,19 @@ async def livez(_: Request) -> Response:
     return json_response({"status": "ok"})
 
 
-def readyz(snapshots: Snapshots) -> Callable[[Request], Awaitable[Response]]:
-    """`GET /readyz`: it can decide. 503 while the database is away or not migrated, or has no catalog yet."""
+def readyz(snapshots: Snapshots, memory: Memory) -> Callable[[Request], Awaitable[Response]]:
+    """
+    `GET /readyz`: it can decide. 503 while the database is not migrated or has no catalog yet, or is away and nothing
+    is remembered; one that is away takes no process out of service that goes on answering whom it knows.
+    """
 
     async def ready(_: Request) -> Response:
-        await snapshots.ask(Snapshot.terms)
+        try:
+            await snapshots.ask(Snapshot.terms)
+        except CannotDecide as error:
+            if not memory.knows_anything():
+                raise
+            return json_response({"status": "degraded", "detail": str(error)})
         return json_response({"status": "ok"})
 
     return ready

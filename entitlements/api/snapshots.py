@@ -69,12 +69,16 @@ class CatalogMemory:
         state = bytes(connection.execute(_CATALOGS_STATE).scalar_one() or b"")
         held = self._held
         if held[0] != state:
-            try:
-                held = (state, as_revisions(catalog_revisions_in(connection)))
-            except ValueError as error:
-                raise CannotDecide(f"This version can't read the catalog: {error}.") from error
-            self._held = held
+            held = self._held = (state, revisions_in(connection))
         return held[1]
+
+
+def revisions_in(connection: Connection) -> Revisions:
+    """The catalog revisions that count. Raises `CannotDecide` if one can't be read."""
+    try:
+        return as_revisions(catalog_revisions_in(connection))
+    except ValueError as error:
+        raise CannotDecide(f"This version can't read the catalog: {error}.") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +101,10 @@ class Snapshot:
 class Snapshots:
     """The one way to the database: a bounded number of threads and of questions waiting for them."""
 
-    __slots__ = ("_away", "_catalogs", "_clock", "_reading", "_threads", "_unanswered", "_writing")
+    __slots__ = ("_away", "_catalogs", "_clock", "_looking", "_reading", "_threads", "_unanswered", "_writing")
 
     def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
+        self._looking = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._writing = engine.execution_options(isolation_level="REPEATABLE READ")
         self._reading = self._writing.execution_options(postgresql_readonly=True)
         self._clock = clock
@@ -115,6 +120,13 @@ class Snapshots:
         Raises `CannotDecide` if the database is away, too slow, overrun with questions or not migrated.
         """
         return await self._in_turn(self._reading, question)
+
+    async def look_up(self, question: Callable[[Connection], Answer]) -> Answer:
+        """
+        The answer to *question*, which is called in a thread and asks one statement: a transaction around it would cost
+        as many round trips again. Raises `CannotDecide` as `ask` does.
+        """
+        return await self._in_turn(self._looking, lambda snapshot: question(snapshot.connection))
 
     async def change(self, change: Callable[[Snapshot], Answer]) -> Answer:
         """
@@ -146,7 +158,7 @@ class Snapshots:
 
     def _answer(self, engine: Engine, question: Callable[[Snapshot], Answer]) -> Answer:
         try:
-            with engine.begin() as connection:
+            with engine.begin() as connection:  # in autocommit begins nothing
                 answer = question(Snapshot(connection=connection, now=self._clock(), catalogs=self._catalogs))
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             self._note(error)

@@ -2,7 +2,8 @@
 The decision: may this customer call this API at this moment, why, and until when. Pure.
 
 Contract, section 6. Everything known is taken in, whenever it became known; only the moment asked about counts.
-Long because the order in which reasons count, and what they are read off, stand here together.
+
+Long because the contract's order of reasons is told in one place, with what it looks at.
 """
 
 from __future__ import annotations
@@ -143,8 +144,20 @@ def apis_of(customer: Standing, scope: Scope, revisions: Revisions, now: datetim
     named = (
         current.catalog.apis(integration=scope.integration, marketplace=scope.marketplace) if current else frozenset()
     )
-    granted = (cycle.plan.apis for cycle in customer.billed.cycles)
-    return tuple(sorted(named.union(*granted, *(manual.apis for manual in customer.manual))))
+    return tuple(sorted(named | granted_apis(customer)))
+
+
+def granted_apis(customer: Standing) -> frozenset[str]:
+    """Every API that a grant of the customer ever named."""
+    billed_for = (cycle.plan.apis for cycle in customer.billed.cycles)
+    return frozenset().union(*billed_for, *(manual.apis for manual in customer.manual))
+
+
+def openings(customer: Standing, api: str) -> Iterator[datetime]:
+    """Every moment at which *api* may open, in no order: what opens it begins, or a block ends."""
+    yield from (span.period.start for span in customer.billed.spans if api in span.cycle.plan.apis)
+    yield from (each.period.start for each in customer.manual if api in each.apis)
+    yield from (period.end for period in customer.blocked)
 
 
 def decide(customer: Standing, api: str, at: datetime, *, known_apis: Iterable[str]) -> Decision:
@@ -160,21 +173,20 @@ def decide(customer: Standing, api: str, at: datetime, *, known_apis: Iterable[s
     periods = [*(span.period for span in spans), *(each.period for each in manual)]
     if not is_blocked and any(period.covers(at) for period in periods):
         return _allowed(customer, api, at, spans, manual)
-    openings = [*(period.start for period in periods), *(period.end for period in customer.blocked)]
-    max_age = _until_next(at, DENY_MAX_AGE, openings)
+    max_age = _until_next(at, DENY_MAX_AGE, openings(customer, api))
     if api not in known_apis:
         return Decision(api=api, reason=Reason.UNKNOWN_API, max_age=max_age)
     if is_blocked:
         return Decision(api=api, reason=Reason.BLOCKED, max_age=max_age)
     cycles = [cycle for cycle in customer.billed.cycles if api in cycle.plan.apis]
     if owed := [cycle for cycle in cycles if _would_grant_if_paid(cycle, at)]:
-        cycle = min(owed, key=_ends_last)
+        cycle = min(owed, key=ends_last)
         return _resting_on(cycle, api, Reason.PAYMENT_REQUIRED, max_age, pay_at=customer.pay_at.get(cycle.invoice.id))
     if closed := [each for each in customer.billed.closed if api in each.cycle.plan.apis and each.period.covers(at)]:
-        first = min(closed, key=lambda each: (list(WithheldFor).index(each.reason), _ends_last(each.cycle)))
+        first = min(closed, key=lambda each: (list(WithheldFor).index(each.reason), ends_last(each.cycle)))
         return _resting_on(first.cycle, api, Reason(first.reason), max_age)
     if lapsed := [cycle for cycle in cycles if cycle.paid is not None and cycle.paid.start <= at]:
-        return _resting_on(min(lapsed, key=_ends_last), api, Reason.CYCLE_LAPSED, max_age)
+        return _resting_on(min(lapsed, key=ends_last), api, Reason.CYCLE_LAPSED, max_age)
     reason = Reason.NOT_ENTITLED if customer.named else Reason.UNKNOWN_SUBJECT
     return Decision(api=api, reason=reason, max_age=max_age)
 
@@ -249,7 +261,8 @@ def _until_next(at: datetime, at_most: timedelta, boundaries: Iterable[datetime]
     return min([at_most, *(boundary - at for boundary in boundaries if boundary > at)])
 
 
-def _ends_last(cycle: Cycle) -> tuple[float, str, str]:
+def ends_last(cycle: Cycle) -> tuple[float, str, str]:
+    """The order in which cycles are shown: what ends last, then what is of the smallest id."""
     return (-cycle.period.end.timestamp(), *_names(cycle))
 
 

@@ -33,6 +33,7 @@ TRANSACTION_OWNERS = (
     "consumers/boundaries.py",  # what is due, and what is due next
     "consumers/log.py",  # Kafka's committed offset, for lag tools
     "consumers/relay.py",  # each step of the feed
+    "benchmarks/check/servers.py",  # a catalog, as if it had come by the log
     "entitlements/api/snapshot_stream.py",  # one moment for all that is sent
     "entitlements/api/snapshots.py",  # each question and each change of settings is a transaction
     "ops",
@@ -43,6 +44,7 @@ TRANSACTION_OWNERS = (
 PRINTERS = (
     "ops",
     "benchmarks",
+    "tests/acceptance/freshness.py",  # a program of its own, which says the worst in tests too
     "tests/acceptance/shared.py",  # a program of its own, run by `make test`
     "tests/acceptance/storm.py",  # a program of its own
     "tests/histories/__main__.py",  # a program of its own

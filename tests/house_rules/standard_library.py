@@ -15,6 +15,8 @@ STANDARD_LIBRARY = {
     "asyncio": (
         "ingest",
         "entitlements/api/changes.py",
+        "entitlements/api/flights.py",
+        "entitlements/api/memory.py",
         "entitlements/api/snapshot_stream.py",
         "entitlements/api/snapshots.py",
     ),
@@ -25,11 +27,20 @@ STANDARD_LIBRARY = {
     ),
     "http.HTTPStatus": ("ingest", "entitlements/api"),
     "logging": ("ingest", "entitlements/api", "consumers"),
-    "os": ("ingest/app.py",),  # chance, for the names of deliveries
+    "os": (
+        "entitlements/api/listening.py",  # a pipe, by which the thread is woken
+        "ingest/app.py",  # chance, for the names of deliveries
+    ),
     "pathlib": ("entitlements/migrations",),  # the SQL that stands beside its step
     "secrets": ("entitlements/api/keys.py",),  # API keys are made where they are told
-    "select": ("consumers/relay.py",),
-    "threading": ("consumers/boundaries.py", "consumers/relay.py", "consumers/runner.py"),
+    "select": ("consumers/relay.py", "entitlements/api/listening.py"),
+    "threading": (
+        "consumers/boundaries.py",
+        "consumers/relay.py",
+        "consumers/runner.py",
+        "entitlements/api/listening.py",
+        "entitlements/api/memory.py",
+    ),
     "time": CLOCK_READERS,
     "urllib.parse": ("entitlements/api/requests.py",),
     "zlib": ("entitlements/api/snapshot_stream.py",),

@@ -158,7 +158,7 @@ def test_a_fault_of_ours_is_logged_and_not_told(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a fault in the rules")
 
-    monkeypatch.setattr("entitlements.api.answering.decide", broken)
+    monkeypatch.setattr("entitlements.api.memory.lasting", broken)
     with listening(fresh_database, catalog(), line()) as api:
         answer = api.evaluate()
 

@@ -139,7 +139,11 @@ TRESPASSES = {
         ("ingest/app.py", module("from http import client"), "imports http.client"),
         ("ingest/app.py", module("import http"), "imports http,"),
         ("ingest/app.py", module("import urllib"), "imports urllib,"),
-        ("ingest/delivery.py", module("import os"), "at home in ingest/app.py, ops, tests"),
+        (
+            "ingest/delivery.py",
+            module("import os"),
+            "at home in entitlements/api/listening.py, ingest/app.py, ops, tests",
+        ),
         ("ingest/app.py", module("import os\nx = os.system('ls')"), "uses os.system: connections are opened by"),
         ("ingest/app.py", module("from os import popen\nx = popen('ls')"), "uses os.popen"),
         ("ingest/app.py", module("from asyncio import open_connection as o\nx = o()"), "uses asyncio.open_connection"),

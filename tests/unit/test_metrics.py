@@ -1,9 +1,11 @@
-"""The metrics of every process, and the document that explains them."""
+"""
+The metrics of every process, and the document that explains them. Long because each process has some of its own.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -78,6 +80,18 @@ class Consumer:
         return self.registry.get_sample_value(f"entitle_consumer_lag_{unit}", labels)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembering:
+    """What is shown of a memory."""
+
+    hits: int = 0
+    misses: int = 0
+    dropped: int = 0
+    crowded_out: int = 0
+    size: int = 0
+    looked_ago: float = 0.0
+
+
 def test_the_document_names_every_metric() -> None:
     """Name, type and labels of each, both ways: what is exposed is explained, what is explained is exposed."""
     names = ("ingest", "grants", "relay", "boundaries", "query")
@@ -87,7 +101,7 @@ def test_the_document_names_every_metric() -> None:
     ConsumerMetrics(consumer, dict, lambda: 0.0)
     RelayMetrics(relay)
     BoundaryMetrics(boundaries, lambda: NOON)
-    QueryMetrics(query)
+    QueryMetrics(query).watch(is_away=lambda: False, memory=Remembering())
     exposed = {shown(metric, each) for each in registries for metric in each.collect()}
 
     explained = {

@@ -1,0 +1,151 @@
+"""
+Looking for what was committed: at once when PostgreSQL notifies, every second all the same. Edge: Postgres, a thread.
+
+The thread waits for the connection that listens, and looks on that very connection. It is a thread and no callback of
+the event loop, since to connect anew takes as long as names and networks do, and answers from memory wait for neither.
+A notification is only a reason to look sooner: one that is lost costs a second. A connection that is lost is made anew,
+after a pause that grows to a second; what it missed, the next look finds.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg2
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from entitlements.ledger import CHANGES_CHANNEL
+from entitlements.orgs import SETTINGS_CHANNEL
+from entitlements.tail import Learnt, Seen, look
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+TOGETHER_S = 0.002
+"""How long after a notification is looked: commits that follow one another closely are seen in one look."""
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What was *learnt* by a look, and when that began: at *began* of the monotonic clock, *at* of the other one."""
+
+    learnt: Learnt
+    began: float
+    at: datetime
+
+
+class Listening:
+    """One connection, one thread. *told* is called in that thread after every look."""
+
+    __slots__ = (
+        "_clock",
+        "_ending",
+        "_engine",
+        "_monotonic",
+        "_seen",
+        "_thread",
+        "_told",
+        "_troubled",
+        "_wake",
+        "_waking",
+    )
+
+    def __init__(
+        self,
+        engine: Engine,
+        told: Callable[[Look], None],
+        *,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._told = told
+        self._clock = clock
+        self._monotonic = monotonic
+        self._seen: Seen | None = None
+        self._ending = threading.Event()
+        self._wake: tuple[int, int] | None = os.pipe()
+        self._waking = threading.Lock()
+        self._troubled = False
+        self._thread = threading.Thread(target=self._run, name="listening", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def hurry(self) -> None:
+        """Look at once, unless it has ended."""
+        with self._waking:
+            if self._wake is not None:
+                os.write(self._wake[1], b".")
+
+    def stop(self) -> None:
+        """Returns at once; the thread ends as soon as the database lets go of it."""
+        self._ending.set()
+        self.hurry()
+
+    def _run(self) -> None:
+        try:
+            self._look_on()
+        finally:
+            with self._waking:
+                for end in self._wake or ():
+                    os.close(end)
+                self._wake = None
+
+    def _look_on(self) -> None:
+        pause = FIRST_PAUSE_S
+        while not self._ending.is_set():
+            try:
+                with self._engine.connect() as connection:
+                    try:
+                        for channel in (CHANGES_CHANNEL, SETTINGS_CHANNEL):
+                            connection.execute(text(f"LISTEN {channel}"))
+                        while not self._ending.is_set():
+                            self._look(connection)
+                            pause = FIRST_PAUSE_S
+                            self._wait(connection)
+                    finally:
+                        connection.invalidate()  # nobody else is to be given one that listens
+            except (SQLAlchemyError, psycopg2.Error) as error:
+                self._note(error)
+                self._ending.wait(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    def _look(self, connection: Connection) -> None:
+        began, at = self._monotonic(), self._clock()
+        self._seen, learnt = look(connection, self._seen)
+        self._note(None)
+        self._told(Look(learnt=learnt, began=began, at=at))
+
+    def _wait(self, connection: Connection) -> None:
+        """For a notification, for the end, or for a second."""
+        listener: Any = connection.connection.dbapi_connection
+        woken = self._wake[0] if self._wake else -1
+        if not listener.notifies:
+            ready, _, _ = select.select([listener, woken], [], [], LOOK_EVERY_S)
+            if woken in ready:
+                os.read(woken, 4096)
+            listener.poll()  # raises where the connection is lost
+        if listener.notifies:
+            self._ending.wait(TOGETHER_S)
+            listener.poll()
+        listener.notifies.clear()
+
+    def _note(self, error: Exception | None) -> None:
+        """One line when looking fails first, and one when it works again."""
+        if error is not None and not self._troubled:
+            reason = str(getattr(error, "orig", None) or error).strip().splitlines()
+            log.error("can't look for changes: %s", reason[0] if reason else type(error).__name__)
+        elif error is None and self._troubled:
+            log.info("looking for changes again")
+        self._troubled = error is not None

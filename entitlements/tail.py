@@ -1,0 +1,175 @@
+"""
+What was committed since one looked last: which customers, orgs and keys it concerns. Edge: Postgres.
+
+A look goes on from the snapshot of the one before. Rows are given their ids and transaction numbers before they are
+committed, and commits come in any order; but a row is new exactly if the earlier snapshot could not show it: its
+transaction was in progress then, or not begun. So nothing is missed, nothing is told twice, and nothing waits for a
+transaction that is slow.
+
+The functions take a connection in autocommit, since a look that stays in one transaction would see nothing new. Names
+of channels are the database's: in one database all schemas share them, and a look that finds nothing costs little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import Connection, text
+
+from entitlements.everyone import CustomerName
+from entitlements.reading import customers_of
+
+MOST_ROWS = 10_000
+"""More than this at once, as after a long absence or during a replay, is told as *everything*."""
+
+_LOOK = text("""
+WITH learnt AS (
+    SELECT DISTINCT integration, customer, payment FROM changes
+    WHERE xid >= CAST(:unseen_from AS xid8) OR xid = ANY (CAST(:in_progress AS xid8[]))
+    LIMIT :most
+), renamed AS (
+    SELECT DISTINCT integration, org FROM orgs
+    WHERE xid >= CAST(:unseen_from AS xid8) OR xid = ANY (CAST(:in_progress AS xid8[]))
+    LIMIT :most
+), issued AS (
+    SELECT DISTINCT encode(digest, 'hex') AS digest FROM api_keys
+    WHERE xid >= CAST(:unseen_from AS xid8) OR xid = ANY (CAST(:in_progress AS xid8[]))
+    LIMIT :most
+)
+SELECT json_build_object(
+    'snapshot', CAST(pg_current_snapshot() AS text),
+    'tables', ARRAY[to_regclass('changes'), to_regclass('orgs'), to_regclass('api_keys')]::oid[]::text,
+    'newest', (SELECT json_build_array(CAST(id AS text), CAST(xid AS text), CAST(recorded_at AS text))
+        FROM changes ORDER BY id DESC LIMIT 1),
+    'is_there', EXISTS (SELECT FROM changes WHERE id = CAST(:id AS bigint)
+        AND xid = CAST(:xid AS xid8) AND recorded_at = CAST(:recorded_at AS timestamptz)),
+    'changes', (SELECT coalesce(json_agg(learnt), '[]') FROM learnt),
+    'orgs', (SELECT coalesce(json_agg(renamed), '[]') FROM renamed),
+    'keys', (SELECT coalesce(json_agg(digest), '[]') FROM issued)
+)::text
+""")
+
+Row = tuple[str, str, str]
+"""A row of `changes` by which a database is known again: its id, its transaction and when it was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """
+    How far one has looked: of transactions numbered from *unseen_from* on, and of those *in_progress*, nothing.
+
+    *tables* and *newest* are what the database is known by: tables put in the place of others, or a backup brought
+    back under a running process, hold other facts though nothing is new in them.
+    """
+
+    unseen_from: int
+    in_progress: tuple[int, ...]
+    tables: str
+    newest: Row | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """Whom what is new concerns. *everything*: everybody, whatever was known, catalogs too."""
+
+    everything: bool = False
+    customers: frozenset[CustomerName] = frozenset()
+    orgs: frozenset[tuple[str, str]] = frozenset()
+    keys: frozenset[bytes] = frozenset()
+
+
+EVERYTHING = Learnt(everything=True)
+
+
+class _Change(msgspec.Struct):
+    integration: str | None
+    customer: str | None
+    payment: str | None
+
+
+class _Org(msgspec.Struct):
+    integration: str
+    org: str
+
+
+class _Found(msgspec.Struct):
+    snapshot: str
+    tables: str
+    newest: Row | None
+    is_there: bool
+    changes: list[_Change]
+    orgs: list[_Org]
+    keys: list[str]
+
+
+def look(connection: Connection, since: Seen | None) -> tuple[Seen, Learnt]:
+    """
+    How far it can be seen now, and whom that concerns which could not be seen *since*.
+
+    With no earlier look, or none at this database, it concerns everything.
+    """
+    id_, xid, recorded_at = (since and since.newest) or (None, None, None)
+    found = msgspec.json.decode(
+        connection.execute(
+            _LOOK,
+            {
+                "unseen_from": str(since.unseen_from) if since else str(2**62),
+                "in_progress": [str(number) for number in since.in_progress] if since else [],
+                "most": MOST_ROWS,
+                "id": id_,
+                "xid": xid,
+                "recorded_at": recorded_at,
+            },
+        ).scalar_one(),
+        type=_Found,
+    )
+    seen = _seen(found)
+    if since is None or _is_another(since, seen, found) or _is_much(found):
+        return seen, EVERYTHING
+    if any(
+        change.customer is None and (change.integration is None or change.payment is None) for change in found.changes
+    ):
+        return seen, EVERYTHING
+    return seen, Learnt(
+        customers=frozenset(_customers(connection, found.changes)),
+        orgs=frozenset((each.integration, each.org) for each in found.orgs),
+        keys=frozenset(bytes.fromhex(digest) for digest in found.keys),
+    )
+
+
+def _seen(found: _Found) -> Seen:
+    _, unseen_from, in_progress = found.snapshot.split(":")
+    return Seen(
+        unseen_from=int(unseen_from),
+        in_progress=tuple(int(number) for number in in_progress.split(",") if number),
+        tables=found.tables,
+        newest=found.newest,
+    )
+
+
+def _is_another(since: Seen, seen: Seen, found: _Found) -> bool:
+    """Whether this is not the database that was looked at before, or that one as it was earlier."""
+    return (
+        seen.tables != since.tables
+        or seen.unseen_from < since.unseen_from
+        or (since.newest is not None and not found.is_there)
+    )
+
+
+def _is_much(found: _Found) -> bool:
+    return max(len(found.changes), len(found.orgs), len(found.keys)) >= MOST_ROWS
+
+
+def _customers(connection: Connection, changes: Iterable[_Change]) -> Iterable[CustomerName]:
+    """Whom they concern; a payment's customer is found now that all is there which was committed before it."""
+    for change in changes:
+        integration, customer, payment = change.integration, change.customer, change.payment
+        if integration is None:
+            continue
+        if customer is not None:
+            yield CustomerName(integration=integration, customer=customer)
+        elif payment is not None:
+            for each in customers_of(connection, integration=integration, payment=payment):
+                yield CustomerName(integration=integration, customer=each)
