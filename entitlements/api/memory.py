@@ -53,7 +53,7 @@ SIZE_OF_CUSTOMER = 2_500
 SIZE_OF_CYCLE = 3_000
 SIZE_OF_PERIOD = 300
 SIZE_OF_ANSWER = 3_000
-"""Bytes, about, as measured by `benchmarks/check`: rather too much, so that the process stays below what is set."""
+"""Bytes, twice what was measured (docs/benchmarks.md), so that the process stays below what is set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
