@@ -151,7 +151,7 @@ def test_a_killed_step_leaves_nothing_and_is_done_again(database: sa.Engine, mon
 
 
 def test_what_is_relayed_is_let_go_and_old_numbers_with_it(database: sa.Engine) -> None:
-    """Changes are let go once they are told and a day old, but for the newest; the last number of long ago is where readers begin anew."""
+    """Old changes are let go, but for the newest; the last number of long ago is where readers begin anew."""
     learnt(database, line("cus_1"))
     settled(database, NOON)
     learnt(database, line("cus_2"))
