@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 ENTITLE := $(VENV)/bin/entitle
 
-.PHONY: demo up test check storm histories containers-test bench clean
+.PHONY: demo up test check gateways storm histories containers-test bench clean
 
 demo: $(VENV)/installed ## Play a customer's story through the whole program.
 	@$(ENTITLE) demo
@@ -23,6 +23,10 @@ check: $(VENV)/installed ## What needs no server: format, lint, types, house rul
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pytest tests/unit
 
+gateways: $(VENV)/installed $(VENV)/gateways ## The recipes for Envoy and Traefik, which are not Debian's; `make test` tries those that are.
+	PATH="$(CURDIR)/$(VENV)/gateways/bin:$$PATH" TEST_GATEWAYS=envoy,traefik $(VENV)/bin/pytest \
+	    tests/acceptance/gateways/test_promise_at_gateways.py tests/acceptance/gateways/test_failures_at_gateways.py
+
 storm: $(VENV)/installed ## Kill every process in turn for two minutes, servers included; the scenarios in ../shared are told meanwhile.
 	@$(VENV)/bin/python -m tests.acceptance.storm
 
@@ -39,6 +43,11 @@ bench: $(VENV)/installed ## How fast and how dear it is, beside lean ones writte
 
 clean: ## Remove what was installed and all data of `make up`.
 	rm -rf $(VENV) .entitle .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/gateways: requirements-gateways.txt $(VENV)/installed
+	$(VENV)/bin/python -m venv $@
+	$@/bin/pip --disable-pip-version-check install --quiet --require-hashes -r requirements-gateways.txt
+	@touch $@
 
 $(VENV)/installed: requirements-dev.txt requirements-java.txt pyproject.toml
 	@$(PYTHON) ops/install.py $(VENV)

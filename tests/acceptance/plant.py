@@ -20,7 +20,7 @@ from consumers.log import Source
 from ops.asking import Edge
 from ops.settings import free_address
 from schemas.topics import CONSUMER_GROUPS, EVENTS
-from tests.acceptance.running import CATALOG, SECRET, TOKEN
+from tests.acceptance.running import ADMIN_TOKEN, CATALOG, SECRET, TOKEN
 from tests.ingesting import Ingest
 
 PATIENCE_S = 150.0
@@ -177,6 +177,7 @@ def planted(folder: Path, *, database: str, kafka: str) -> Iterator[Plant]:
         "ENTITLE_INGEST_ADDRESS": health["ingest"],
         "ENTITLE_QUERY_ADDRESS": health["query"],
         "ENTITLE_QUERY_TOKENS": TOKEN,
+        "ENTITLE_ADMIN_TOKENS": ADMIN_TOKEN,
         "TEST_SIGNING_SECRETS": SECRET,
     }
     made = Plant(folder=folder, environment=environment, edge=edge, health=health)

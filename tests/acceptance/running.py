@@ -19,7 +19,7 @@ from ops.settings import free_address
 from schemas.topics import CONSUMER_GROUPS
 from tests.processes import children_with
 
-SECRET, TOKEN = "whsec_tests", "gateway_tests"
+SECRET, TOKEN, ADMIN_TOKEN = "whsec_tests", "gateway_tests", "admin_tests"
 CATALOG = Path(__file__).with_name("catalog.yaml")
 PATIENCE_S = 120.0
 

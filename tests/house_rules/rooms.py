@@ -52,6 +52,7 @@ ROOMS = {
     "tests/unit": Room(may=(*OURS, "tests")),
     "tests/integration": Room(may=(*OURS, "tests")),
     "tests/acceptance": Room(may=(*OURS, "tests")),
+    "tests/acceptance/gateways": Room(may=(*OURS, "tests")),
 }
 """By folder, or by file where one file of a folder is a room of its own. A folder's room isn't its subfolders'."""
 
