@@ -2,9 +2,9 @@
 Kafka for an event loop: a record is published when the brokers have it, or an exception says that they may not. Edge.
 
 kafka-python has a thread of its own, and each turn that it and the loop take costs both. So the loop gathers records
-for a moment and hands them over together, as one batch, and the thread wakes the loop once for all that a batch
-settled. `send` can't block: it is called only while the topic's metadata is known. Long because no other file of ingest
-may import kafka.
+while a batch is under way, hands them over together as the next one, and the thread wakes the loop once for all that a
+batch settled. `send` can't block: it is called only while the topic's metadata is known. Long because no other file of
+ingest may import kafka.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class KafkaPublisher:
 
     *security* are kafka-python's `security_protocol`, `sasl_*` and `ssl_*`. At most *max_records* and *max_bytes* of
     keys and values are under way at once; what its caller stopped waiting for counts until the producer lets go of it.
-    A record waits *linger_ms* for others to share its batch, if the last one found some.
+    Records gather while a batch is under way, and go together when it is confirmed, or after *linger_ms*.
     """
 
     def __init__(
@@ -119,7 +119,8 @@ class KafkaPublisher:
         self._under_way: set[_UnderWay] = set()
         self._bytes = 0
         self._gathered: list[_UnderWay] = []
-        self._had_company = False
+        self._handed_over = 0
+        self._next_batch: asyncio.TimerHandle | None = None
         self._settled: deque[_UnderWay] = deque()
         self._loop_is_woken = False
         self._turn = 0
@@ -170,14 +171,17 @@ class KafkaPublisher:
         self._under_way.add(under_way)
         self._bytes += size
         if not self._gathered:
-            self._loop.call_later(self._linger_seconds if self._had_company else 0, self._hand_over)
+            delay = self._linger_seconds if self._handed_over else 0
+            self._next_batch = self._loop.call_later(delay, self._hand_over)
         self._gathered.append(under_way)
         return under_way
 
     def _hand_over(self) -> None:
         """Give the producer all that was gathered, for one partition."""
+        if self._next_batch is not None:
+            self._next_batch.cancel()
+            self._next_batch = None
         together, self._gathered = self._gathered, []
-        self._had_company = len(together) > 1
         link = self._link
         if not link.is_up():  # it was, when they were gathered; `send` would block now
             for under_way in together:
@@ -186,6 +190,7 @@ class KafkaPublisher:
         partition = link.partition(self._turn)
         for under_way in together:
             under_way.link = link
+            self._handed_over += 1
             try:
                 link.send(under_way, partition)
             except KafkaError as error:
@@ -209,9 +214,12 @@ class KafkaPublisher:
             else:
                 self._renew(under_way.link)
                 self._let_go(under_way, _failure("Kafka did not take the event", under_way.error))
+        if self._gathered and not self._handed_over:
+            self._hand_over()
 
     def _let_go(self, under_way: _UnderWay, failure: PublishFailed | None) -> None:
         self._under_way.discard(under_way)
+        self._handed_over -= under_way.link is not None
         self._bytes -= len(under_way.key) + len(under_way.value)
         under_way.tell(failure)
 

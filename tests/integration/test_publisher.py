@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from time import monotonic
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
@@ -48,36 +47,79 @@ def test_what_is_under_way_is_bounded(kafka: str, bounds: dict[str, int]) -> Non
     assert len(records(kafka, topic)) == 3
 
 
+@contextmanager
+def unconfirmed(publisher: KafkaPublisher) -> Iterator[Callable[[], None]]:
+    """Keep what Kafka says of records back while the context lasts; gives what passes it on."""
+    held: list[Any] = []
+    passing, keeping = publisher._settle_soon, held.append
+
+    def confirm() -> None:
+        for each in held:
+            passing(each)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(publisher, "_settle_soon", keeping)
+        yield confirm
+
+
 def test_the_end_waits_for_what_is_under_way(kafka: str) -> None:
     """Closing sends at once what would have waited for company, and its caller is told where it lies."""
     topic = new_topic(kafka)
 
     async def close_early() -> Published | Exception:
         async with publishing(kafka, topic, linger_ms=60_000) as publisher:
-            await asyncio.gather(publish(publisher), publish(publisher))
-            under_way = asyncio.create_task(publish(publisher))
-            await asyncio.sleep(0.1)
-            assert not under_way.done()
-        return await under_way
+            with unconfirmed(publisher):
+                unheard = asyncio.create_task(publish(publisher))
+                await asyncio.sleep(0.2)
+                gathered = asyncio.create_task(publish(publisher))
+                await asyncio.sleep(0.2)
+            assert not gathered.done()
+        unheard.cancel()
+        return await gathered
 
     assert isinstance(asyncio.run(close_early()), Published)
-    assert len(records(kafka, topic)) == 3
+    assert len(records(kafka, topic)) == 2
 
 
-def test_only_what_had_company_waits_for_company(kafka: str) -> None:
-    """A lone record is sent at once; after two that came together the next one lingers, and the one after that not."""
+def test_records_gather_while_a_batch_is_under_way(kafka: str) -> None:
+    """One that comes alone is sent at once; those that come before it is confirmed are sent together after it."""
     topic = new_topic(kafka)
 
-    async def seconds() -> list[bool]:
-        lingered = []
-        async with publishing(kafka, topic, linger_ms=1_000) as publisher:
-            for together in (1, 1, 2, 1, 1):
-                began = monotonic()
-                await asyncio.gather(*(publish(publisher) for _ in range(together)))
-                lingered.append(monotonic() - began >= 1)
-        return lingered
+    async def four() -> tuple[int, list[Published | Exception]]:
+        async with publishing(kafka, topic, linger_ms=60_000) as publisher:
+            with unconfirmed(publisher) as confirm:
+                alone = asyncio.create_task(publish(publisher))
+                await asyncio.sleep(0.2)
+                gathered = [asyncio.create_task(publish(publisher)) for _ in range(3)]
+                await asyncio.sleep(0.2)
+                lying = len(records(kafka, topic))
+            confirm()
+            return lying, await asyncio.gather(alone, *gathered)
 
-    assert asyncio.run(seconds()) == [False, False, False, True, False]
+    lying, told = asyncio.run(four())
+
+    assert lying == 1
+    assert all(isinstance(each, Published) for each in told)
+    assert len(records(kafka, topic)) == 4
+
+
+def test_a_confirmation_that_is_late_holds_up_nobody_for_long(kafka: str) -> None:
+    """What gathers behind a batch goes after the longest linger, confirmed or not."""
+    topic = new_topic(kafka)
+
+    async def lying() -> int:
+        async with publishing(kafka, topic, linger_ms=100) as publisher:
+            with unconfirmed(publisher):
+                unheard = [asyncio.create_task(publish(publisher))]
+                await asyncio.sleep(0.05)
+                unheard.append(asyncio.create_task(publish(publisher)))
+                await asyncio.sleep(1)
+                found = len(records(kafka, topic))
+            for each in unheard:
+                each.cancel()
+            return found
+
+    assert asyncio.run(lying()) == 2
 
 
 def test_nobody_waits_longer_than_the_deadline(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,16 +129,16 @@ def test_nobody_waits_longer_than_the_deadline(kafka: str, monkeypatch: pytest.M
 
     async def too_late() -> tuple[Published | Exception, Published | Exception]:
         async with publishing(kafka, topic, linger_ms=1_000, max_records=2) as publisher:
-            await asyncio.gather(publish(publisher), publish(publisher))
-            late = await publish(publisher)
-            await publish(publisher)
-            return late, await publish(publisher)
+            with unconfirmed(publisher):
+                late = await publish(publisher)
+                await publish(publisher)
+                return late, await publish(publisher)
 
     late, one_too_many = asyncio.run(too_late())
 
     assert (type(late), type(one_too_many)) == (PublishFailed, Overloaded)
     assert "did not confirm the event" in str(late)
-    assert len(records(kafka, topic)) == 4
+    assert len(records(kafka, topic)) == 2
 
 
 def test_what_is_under_way_together_shares_a_partition(kafka: str) -> None:
