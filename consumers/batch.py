@@ -2,7 +2,7 @@
 One batch: decode, decide, and one transaction for all that came of it. Edge: Postgres, in the caller's transactions.
 
 Knows no Kafka. Every record ends, in every group that reads it, in one of four outcomes: recorded, duplicate, ignored,
-dead letter.
+dead letter. Long because what a batch is made of and what becomes of it are read together.
 """
 
 from __future__ import annotations
@@ -85,6 +85,16 @@ class Taken:
 
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
+Keep = Callable[[Connection, Positions, Taken], None]
+"""Notes in the batch's transaction what it came to, given the positions before it. Raises where it must not count."""
+
+
+def advance(connection: Connection, before: Positions, taken: Taken) -> None:
+    """What a consumer keeps: where its groups go on. Raises `Fenced` where another instance was faster."""
+    moved = ((before[key], now) for key, now in taken.positions.items() if now != before[key])
+    ledger.advance(connection, moved)
+
+
 Decode = Callable[[str, bytes | None, Iterable[tuple[str, bytes]]], Message]
 
 
@@ -95,14 +105,35 @@ def take(
     records: Sequence[Record],
     positions: Positions,
     limit: int,
+    keep: Keep = advance,
 ) -> Taken:
     """
     Record *records* in every group that has not done so yet, and move the groups' positions, all or nothing.
 
     Where the database refuses something that may be one record's fault, the batch is done again record by record, and
     the guilty ones alone are set aside. Raises `Fenced` where another instance was faster, `TooManyDeadLetters` where
-    more than *limit* in a row of one partition would be set aside, and what is transient or a bug as it comes.
+    more than *limit* in a row of one partition would be set aside, once those up to the limit are, so that they can be
+    looked at; and what is transient or a bug as it comes.
+
+    A replay and a redrive *keep* something else than the groups' positions.
     """
+    try:
+        return _taken(transaction, decode, groups, records, positions, limit, keep)
+    except TooManyDeadLetters as stop:
+        if before := [record for record in records if record.source != stop.source or record.offset < stop.offset]:
+            take(transaction, decode, groups, before, positions, limit, keep)
+        raise
+
+
+def _taken(
+    transaction: Transaction,
+    decode: Decode,
+    groups: Sequence[Group[Any]],
+    records: Sequence[Record],
+    positions: Positions,
+    limit: int,
+    keep: Keep,
+) -> Taken:
     decided: dict[str, list[Verdict]] = {group.name: [] for group in groups}
     for record in records:
         message = _read(decode, record)  # not kept: let go one by one, they stay within the processor's caches
@@ -113,12 +144,12 @@ def take(
                 decided[group.name].append(_verdict(group, record, message, shown))
     try:
         with transaction() as connection:
-            return _write(connection, groups, decided, positions, limit, _record_together)
+            return _write(connection, groups, decided, positions, limit, keep, _record_together)
     except Exception as error:
         if classify(error) is not Failure.POISON:
             raise
     with transaction() as connection:
-        return _write(connection, groups, decided, positions, limit, _record_one_by_one)
+        return _write(connection, groups, decided, positions, limit, keep, _record_one_by_one)
 
 
 def _read(decode: Decode, record: Record) -> Message | InvalidMessage:
@@ -149,6 +180,7 @@ def _write(
     decided: Mapping[str, Sequence[Verdict]],
     positions: Positions,
     limit: int,
+    keep: Keep,
     recording: Recording,
 ) -> Taken:
     verdicts: dict[str, Sequence[Verdict]] = {}
@@ -173,8 +205,9 @@ def _write(
         facts = (fact for verdict in verdicts[group.name] for fact in verdict.facts)
         learnt[group.name] = [*{digest: fact for fact in facts if (digest := fact.digest) in new}.values()]
         ledger.write_changes(connection, group.name, {_concerned(fact) for fact in learnt[group.name]})
-    ledger.advance(connection, ((positions[key], moved) for key, moved in moves.items()))
-    return Taken(positions={**positions, **moves}, verdicts=verdicts, learnt=learnt)
+    taken = Taken(positions={**positions, **moves}, verdicts=verdicts, learnt=learnt)
+    keep(connection, positions, taken)
+    return taken
 
 
 def _concerned(fact: Fact) -> tuple[str | None, str | None, str | None]:
@@ -233,10 +266,13 @@ def _moves(
             in_a_row = 0
         if in_a_row > limit and verdict.error is not None:
             raise TooManyDeadLetters(
-                f"{group} would set aside more than {limit} records in a row of {record.topic}-{record.partition} "
-                f"(at offset {record.offset}: {reason(verdict.error)}). Rather the program is wrong than all of them, "
-                "so nothing of this batch is recorded. Start a version that can read them; if they are really bad, "
-                "raise the limit of dead letters in a row until they are passed."
+                f"{group} has set aside {in_a_row - 1} records in a row of {record.topic}-{record.partition}, and the "
+                f"next one can't be read either (offset {record.offset}: {reason(verdict.error)}). Rather the program "
+                f"is wrong than all of them. See `entitle dead-letters list --group {group}`. If the program is wrong, "
+                f"start a version that can read them, then `entitle dead-letters redrive --group {group}`. If they are "
+                f"really bad, `entitle dead-letters discard --group {group} --reason …` lets it go on.",
+                source=record.source,
+                offset=record.offset,
             )
         moves[key] = replace(position, next_offset=record.next_offset, dead_letters_in_a_row=in_a_row)
     return moves

@@ -14,6 +14,7 @@ from kafka.errors import KafkaError
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
+from consumers.record import Partition
 from entitlements.ledger import Fenced
 from schemas.codec import InvalidMessage
 
@@ -45,7 +46,16 @@ class OffsetOutOfRange(Exception):
 
 
 class TooManyDeadLetters(Exception):
-    """So many records in a row could not be read that the program is to blame; nothing of the batch was recorded."""
+    """
+    So many records in a row could not be read that the program is to blame; those up to the limit are set aside.
+
+    The next one is at *offset* of the partition *source*; from there on nothing of it was recorded.
+    """
+
+    def __init__(self, text: str, *, source: Partition, offset: int) -> None:
+        super().__init__(text)
+        self.source = source
+        self.offset = offset
 
 
 _SQLSTATE_KIND = {

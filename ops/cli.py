@@ -31,6 +31,7 @@ from ops.demo import INTEGRATION, StoryFailed, Telling
 from ops.demo_elsewhere import telling as telling_elsewhere
 from ops.explain_commands import event, explain
 from ops.inspect_commands import check, progress
+from ops.letter_commands import dead_letters
 from ops.operator_log import LogUnavailable, make_topics
 from ops.org_commands import orgs
 from ops.settings import BadSetting, Environment
@@ -182,6 +183,7 @@ entitle.add_command(grant)
 entitle.add_command(revoke)
 entitle.add_command(block)
 entitle.add_command(unblock)
+entitle.add_command(dead_letters)
 
 
 def main() -> None:

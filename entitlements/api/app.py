@@ -58,7 +58,7 @@ def query_app(
     *metrics* are this application's alone.
     """
     snapshots = Snapshots(engine, clock)
-    metrics.watch(is_away=snapshots.is_away)
+    metrics.watch(is_away=snapshots.is_away, count_letters=lambda: snapshots.ask(operations.open_letters))
     known, administering = tuple(tokens), tuple(admins)
 
     def page(path: str, answer: Page, *, method: str = "GET") -> Route:
