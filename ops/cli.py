@@ -34,6 +34,7 @@ from ops.inspect_commands import check, progress
 from ops.letter_commands import dead_letters
 from ops.operator_log import LogUnavailable, make_topics
 from ops.org_commands import orgs
+from ops.replay_commands import replay
 from ops.settings import BadSetting, Environment
 from ops.stack import ServerFailed, StackBusy, StackUnavailable
 from ops.supervisor import Program, Supervisor, interrupted_once
@@ -184,6 +185,7 @@ entitle.add_command(revoke)
 entitle.add_command(block)
 entitle.add_command(unblock)
 entitle.add_command(dead_letters)
+entitle.add_command(replay)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from entitlements.api import authzen, explain, operations, orgs, portal
+from entitlements.api import authzen, explain_then, operations, orgs, portal
 from entitlements.api.metrics import Metrics
 from entitlements.api.responses import Problem, problem_response
 from entitlements.api.snapshots import CannotDecide, Snapshots
@@ -76,7 +76,7 @@ def query_app(
             page("/v1/customers/{customer}/invoices", portal.customer_invoices),
             page("/v1/orgs/{org}/invoices", portal.org_invoices),
             admin_page("/v1/orgs/{org}", orgs.org, "GET", "PUT", "DELETE"),
-            page("/v1/explain", explain.explain),
+            page("/v1/explain", explain_then.page),
             page("/v1/progress", operations.progress),
             Route("/livez", operations.livez),
             Route("/readyz", operations.readyz(snapshots)),

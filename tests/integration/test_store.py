@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from consumers import grants, invoices, revocations
-from entitlements import ledger, letters, reading, store
+from entitlements import ledger, letters, orgs, reading, replays, store
 from entitlements.domain.facts import CatalogRevision, Fact, Grant, InvoiceSnapshot, Revocation
 from entitlements.domain.identity import canonical_json
 from ops.database import SETTINGS, engine, migrate
@@ -50,12 +50,13 @@ def test_the_settings_migrations_make_what_the_tables_say(fresh_database: str) -
     migrate(facts, "settings", SETTINGS)
     with settings.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": "migrations", "compare_type": True})
-        differences = compare_metadata(context, letters.letter_acts.metadata)
+        [declared] = {table.metadata for table in (letters.letter_acts, orgs.orgs, replays.replays)}
+        differences = compare_metadata(context, declared)
         tables = sa.inspect(connection).get_table_names()
     facts.dispose()
     settings.dispose()
 
-    assert (differences, sorted(tables)) == ([], ["letter_acts", "migrations", "orgs"])
+    assert (differences, sorted(tables)) == ([], ["letter_acts", "migrations", "orgs", "replay_steps", "replays"])
 
 
 def test_migrating_again_and_at_once_changes_nothing(fresh_database: str) -> None:

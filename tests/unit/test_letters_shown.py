@@ -95,11 +95,7 @@ Dead letters, by id, the first 2 of 60: --json has all; every time is UTC
 
 
 def test_a_letter_is_shown_whole() -> None:
-    """
-    Address, reason, what was done, headers, payload laid out, traceback; a terminal obeys none of it.
-
-    Long because the whole of what is seen stands here.
-    """
+    """Address, reason, what was done, headers, payload, traceback, all escaped. Long because it is all that is seen."""
     content = Content(
         key=b"cus_1",
         value=b'{"id": "evt_1", "data": {"object": {"id": "in_1", "name": "\x1b"}}}'.replace(b"\x1b", b"\\u001b"),

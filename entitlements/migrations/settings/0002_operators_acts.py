@@ -1,4 +1,4 @@
-"""What operators do about dead letters. Edge: Postgres."""
+"""What operators do about dead letters, and what they have read again. Edge: Postgres."""
 
 from __future__ import annotations
 
