@@ -159,8 +159,8 @@ def tally(connection: Connection, replay: Replay) -> Tally:
     step, span, next_offset, records = 0, 0, replay.spans[0].start if replay.spans else 0, 0
     for row in connection.execute(query):
         step, span, next_offset, records = row.step, row.span, row.next_offset, records + row.records
-        outcomes.update(row.outcomes)
-        learnt.update(row.learnt)
+        outcomes += Counter(row.outcomes)
+        learnt += Counter(row.learnt)
     return Tally(step=step + 1, span=span, next_offset=next_offset, records=records, outcomes=outcomes, learnt=learnt)
 
 
