@@ -1,5 +1,5 @@
 """
-`python -m benchmarks.profile ingest|grants|…`: the ten dearest functions of one of our processes under load. Edge.
+`python -m benchmarks.profile ingest|consumers|query`: the ten dearest functions of a process of ours under load. Edge.
 
 Sampled by py-spy (`pip install py-spy`; it is no dependency) 500 times a second while webhooks come in on 16
 connections. Of the samples in which a thread ran Python, *own* is where it was, *with callees* whose doing it was.
@@ -25,7 +25,7 @@ DEAREST = 10
 def main() -> None:
     """Run the program under load, and print where one process spends its time."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
-    parser.add_argument("process", nargs="+", help="ingest, grants, revocations, invoices or query")
+    parser.add_argument("process", nargs="+", help="ingest, consumers or query")
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--connections", type=int, default=16)
     options = parser.parse_args()

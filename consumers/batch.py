@@ -1,75 +1,25 @@
 """
-One batch: decode, decide, and one transaction for all that came of it. Edge: Postgres, in the caller's transactions.
+One batch: one transaction for all that came of its records in all groups. Edge: Postgres.
 
 Knows no Kafka. Every record ends, in every group that reads it, in one of four outcomes: recorded, duplicate, ignored,
-dead letter. Long because what a batch is made of and what becomes of it are read together.
+dead letter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, text
 
 from consumers import provenance
 from consumers.failures import Failure, TooManyDeadLetters, classify, reason
 from consumers.record import Partition, Record
+from consumers.verdicts import Decode, Fact, Group, Positions, Verdict, decided
 from entitlements import ledger
-from entitlements.ledger import Outcome, Position
-from schemas.codec import InvalidMessage, Message
-
-
-class Fact(Protocol):
-    """What a group states: opaque here but for its identity and whom it concerns."""
-
-    @property
-    def digest(self) -> bytes:
-        """SHA-256 of its content; facts of one digest are one fact."""
-
-    @property
-    def integration(self) -> str | None:
-        """Whose it is; None where it concerns every integration."""
-
-    @property
-    def customer(self) -> str | None:
-        """Whom it concerns; None where that is not known or it concerns everyone."""
-
-
-F = TypeVar("F", bound=Fact)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group(Generic[F]):
-    """
-    A consumer group: what it reads, how it decides, how its facts are written.
-
-    *decide* is pure; no facts means that the message is ignored, `InvalidMessage` that it is a dead letter. *record*
-    writes all facts of a batch, in which a digest may occur twice, never commits, and returns the digests of those
-    that were new or changed something.
-    """
-
-    name: str
-    topics: tuple[str, ...]
-    decide: Callable[[Message], Sequence[F]]
-    record: Callable[[Connection, Sequence[F]], Collection[bytes]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What a record came to in a group; *shown* is what `shown_by` finds in it, *error* why it was set aside."""
-
-    record: Record
-    shown: Mapping[str, Any]
-    facts: Sequence[Fact]
-    outcome: Outcome
-    error: Exception | None = None
-
-
-Positions = Mapping[tuple[str, Partition], Position]
-"""Where each group goes on in each partition, by the group's name."""
+from entitlements.ledger import Fenced, Outcome, Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +27,14 @@ class Taken:
     """
     A batch that is committed: where each group goes on, what became of the records, in their order, and which facts
     were new or changed something.
+
+    *overtaken* says where another instance of a group was faster: nothing of that is in it, and its rows have moved.
     """
 
     positions: Positions
     verdicts: Mapping[str, Sequence[Verdict]]
     learnt: Mapping[str, Sequence[Fact]]
+    overtaken: Fenced | None = None
 
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
@@ -95,7 +48,16 @@ def advance(connection: Connection, before: Positions, taken: Taken) -> None:
     ledger.advance(connection, moved)
 
 
-Decode = Callable[[str, bytes | None, Iterable[tuple[str, bytes]]], Message]
+@contextmanager
+def transaction_on(database: Engine, schema: str) -> Iterator[Connection]:
+    """One that sees *schema* alone."""
+    path = '"' + schema.replace('"', '""') + '"'
+    with database.begin() as connection:
+        connection.execute(_SEARCH_PATH, {"path": path})
+        yield connection
+
+
+_SEARCH_PATH = text("SELECT set_config('search_path', :path, true)")
 
 
 def take(
@@ -111,9 +73,10 @@ def take(
     Record *records* in every group that has not done so yet, and move the groups' positions, all or nothing.
 
     Where the database refuses something that may be one record's fault, the batch is done again record by record, and
-    the guilty ones alone are set aside. Raises `Fenced` where another instance was faster, `TooManyDeadLetters` where
-    more than *limit* in a row of one partition would be set aside, once those up to the limit are, so that they can be
-    looked at; and what is transient or a bug as it comes.
+    the guilty ones alone are set aside. Where another instance was faster in a group and partition, it is done again
+    without those, lest groups that stand beside that one wait for ever. Raises `Fenced` where nothing would be left,
+    `TooManyDeadLetters` where more than *limit* in a row of one partition would be set aside, once those up to the
+    limit are, so that they can be looked at; and what is transient or a bug as it comes.
 
     A replay and a redrive *keep* something else than the groups' positions.
     """
@@ -134,41 +97,44 @@ def _taken(
     limit: int,
     keep: Keep,
 ) -> Taken:
-    decided: dict[str, list[Verdict]] = {group.name: [] for group in groups}
-    for record in records:
-        message = _read(decode, record)  # not kept: let go one by one, they stay within the processor's caches
-        shown = provenance.shown_by(None if isinstance(message, InvalidMessage) else message)
-        for group in groups:
-            position = positions.get((group.name, record.source))
-            if position is not None and record.offset >= position.next_offset:
-                decided[group.name].append(_verdict(group, record, message, shown))
+    left = decided(decode, groups, records, positions)
+    overtaken: Fenced | None = None
+    while True:
+        try:
+            taken = _written(transaction, groups, left, positions, limit, keep)
+        except Fenced as error:
+            left = _without(left, error)
+            if not any(left.values()):
+                raise
+            overtaken = error
+        else:
+            return replace(taken, overtaken=overtaken)
+
+
+def _written(
+    transaction: Transaction,
+    groups: Sequence[Group[Any]],
+    verdicts: Mapping[str, Sequence[Verdict]],
+    positions: Positions,
+    limit: int,
+    keep: Keep,
+) -> Taken:
     try:
         with transaction() as connection:
-            return _write(connection, groups, decided, positions, limit, keep, _record_together)
+            return _write(connection, groups, verdicts, positions, limit, keep, _record_together)
     except Exception as error:
         if classify(error) is not Failure.POISON:
             raise
     with transaction() as connection:
-        return _write(connection, groups, decided, positions, limit, keep, _record_one_by_one)
+        return _write(connection, groups, verdicts, positions, limit, keep, _record_one_by_one)
 
 
-def _read(decode: Decode, record: Record) -> Message | InvalidMessage:
-    try:
-        if record.unreadable is not None:
-            raise InvalidMessage(record.unreadable)
-        return decode(record.topic, record.value, record.headers)
-    except InvalidMessage as error:
-        return error
-
-
-def _verdict(group: Group[Any], record: Record, message: Message | InvalidMessage, shown: Mapping[str, Any]) -> Verdict:
-    if isinstance(message, InvalidMessage):
-        return Verdict(record=record, shown=shown, facts=(), outcome=Outcome.DEAD_LETTER, error=message)
-    try:
-        facts = tuple(group.decide(message))
-    except InvalidMessage as error:
-        return Verdict(record=record, shown=shown, facts=(), outcome=Outcome.DEAD_LETTER, error=error)
-    return Verdict(record=record, shown=shown, facts=facts, outcome=Outcome.DUPLICATE if facts else Outcome.IGNORED)
+def _without(verdicts: Mapping[str, Sequence[Verdict]], overtaken: Fenced) -> dict[str, Sequence[Verdict]]:
+    """What is left to record in partitions that nobody else has moved on in."""
+    return {
+        group: [verdict for verdict in of_group if (group, *verdict.record.source) not in overtaken.lost]
+        for group, of_group in verdicts.items()
+    }
 
 
 Recording = Callable[[Connection, Group[Any], Sequence[Verdict]], tuple[list[Verdict], set[bytes]]]
@@ -177,7 +143,7 @@ Recording = Callable[[Connection, Group[Any], Sequence[Verdict]], tuple[list[Ver
 def _write(
     connection: Connection,
     groups: Sequence[Group[Any]],
-    decided: Mapping[str, Sequence[Verdict]],
+    undone: Mapping[str, Sequence[Verdict]],
     positions: Positions,
     limit: int,
     keep: Keep,
@@ -187,24 +153,27 @@ def _write(
     learnt: dict[str, Sequence[Fact]] = {}
     moves: dict[tuple[str, Partition], Position] = {}
     for group in groups:
-        verdicts[group.name], new = recording(connection, group, decided[group.name])
+        verdicts[group.name], new = recording(connection, group, undone[group.name])
         moves |= _moves(group.name, verdicts[group.name], positions, limit)
-        letters = [
-            provenance.dead_letter(positions[group.name, verdict.record.source], verdict.record, verdict.error)
-            for verdict in verdicts[group.name]
-            if verdict.error is not None
-        ]
-        ledger.write_dead_letters(connection, letters)
-        ledger.write_provenance(
-            connection,
-            [
-                provenance.row(group.name, of.record, of.shown, of.outcome, (fact.digest for fact in of.facts))
-                for of in verdicts[group.name]
-            ],
-        )
         facts = (fact for verdict in verdicts[group.name] for fact in verdict.facts)
         learnt[group.name] = [*{digest: fact for fact in facts if (digest := fact.digest) in new}.values()]
-        ledger.write_changes(connection, group.name, {_concerned(fact) for fact in learnt[group.name]})
+    each = [(group, verdict) for group, of_group in verdicts.items() for verdict in of_group]
+    ledger.write_dead_letters(
+        connection,
+        [
+            provenance.dead_letter(positions[group, of.record.source], of.record, of.error)
+            for group, of in each
+            if of.error is not None
+        ],
+    )
+    ledger.write_provenance(
+        connection,
+        [
+            provenance.row(group, of.record, of.shown, of.outcome, (fact.digest for fact in of.facts))
+            for group, of in each
+        ],
+    )
+    ledger.write_changes(connection, {(group, *_concerned(fact)) for group, facts in learnt.items() for fact in facts})
     taken = Taken(positions={**positions, **moves}, verdicts=verdicts, learnt=learnt)
     keep(connection, positions, taken)
     return taken

@@ -15,7 +15,7 @@ from entitlements.domain.identity import canonical_json
 from entitlements.domain.invoice import moments_shown
 from schemas.codec import CatalogApplied, InvalidMessage, Message, StripeMessage
 from schemas.operator_acts import AccessGranted, AccessRevoked, CustomerBlocked, CustomerUnblocked
-from schemas.stripe_event import InvoiceStatus, read_head, read_invoice
+from schemas.stripe_event import InvoiceStatus, read_head
 
 
 def decide(message: Message) -> tuple[Fact, ...]:
@@ -32,7 +32,7 @@ def decide(message: Message) -> tuple[Fact, ...]:
 
 
 def _grants(message: StripeMessage) -> tuple[Grant, ...]:
-    invoice = read_invoice(message.event)
+    invoice = message.invoice
     if invoice is None:
         return ()
     moments = moments_shown(invoice)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from entitlements.domain.facts import Customer, Fact, InvoiceSnapshot
 from schemas.codec import Message, StripeMessage
-from schemas.stripe_event import read_head, read_invoice
+from schemas.stripe_event import read_head
 
 
 def decide(message: Message) -> tuple[Fact, ...]:
@@ -13,7 +13,7 @@ def decide(message: Message) -> tuple[Fact, ...]:
         return ()
     head = read_head(message.event)
     named = () if head.customer is None else (Customer(integration=message.integration, customer=head.customer),)
-    invoice = read_invoice(message.event)
+    invoice = message.invoice
     if invoice is None:
         return named
     snapshot = InvoiceSnapshot(

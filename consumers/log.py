@@ -41,12 +41,11 @@ METADATA_AGE_MS = 30_000
 
 LONGEST_BATCH_MS = 60_000
 POLL_SLICE_MS = 100
-RESTS_PER_BATCH = 3
 LONGEST_REST_S = 0.025
 """
-How long records may gather after a batch: so many times what it took, at most so long. A batch of three costs almost
-what one of thirty does, so the busier it is, the larger they get; a record that comes alone waits for nothing, nor does
-a backlog.
+How long records may gather after a batch: as long as it took, at most so long. A batch of three costs almost what one
+of thirty does, so the busier it is, the larger they get; a record that comes alone waits for nothing, nor does a
+backlog.
 """
 
 REST_MS = 5
@@ -146,7 +145,7 @@ class Log:
             return False
         took = time.monotonic() - self._handed_out_at
         self._handed_out_at = None
-        time.sleep(min(RESTS_PER_BATCH * took, LONGEST_REST_S))
+        time.sleep(min(took, LONGEST_REST_S))
         return True
 
     def _poll_once(self, timeout_ms: int, max_records: int) -> list[Record]:

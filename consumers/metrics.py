@@ -11,9 +11,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from consumers.batch import Positions, Taken
+from consumers.batch import Taken
 from consumers.failures import Server
 from consumers.record import Partition
+from consumers.verdicts import Positions
 
 RECORDS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -70,6 +71,8 @@ class Metrics:
     def batch(self, taken: Taken, seconds: float) -> None:
         """A batch is committed, and took *seconds*."""
         for group, verdicts in taken.verdicts.items():
+            if not verdicts:
+                continue
             for outcome, count in Tally(verdict.outcome for verdict in verdicts).items():
                 self._records.labels(group, outcome).inc(count)
             for kind, count in Tally(type(fact) for fact in taken.learnt[group]).items():
@@ -77,7 +80,7 @@ class Metrics:
             self._batch_records.labels(group).observe(len(verdicts))
             self._batch_seconds.labels(group).observe(seconds)
             for verdict in verdicts:
-                self._lag.recorded(verdict.record.source, verdict.record.timestamp / 1000)
+                self._lag.recorded((group, verdict.record.source), verdict.record.timestamp / 1000)
 
     def dropped(self, away: Server | None) -> None:
         """A batch was dropped because a server is away, or because another instance was faster."""
@@ -113,16 +116,16 @@ class _Lag(Collector):
         self._clock = clock
         self._positions: Positions = {}
         self._assigned: Collection[Partition] = ()
-        self._complete_up_to: dict[Partition, float] = {}
+        self._complete_up_to: dict[tuple[str, Partition], float] = {}
 
-    def recorded(self, partition: Partition, appended_at: float) -> None:
-        """All that was appended before that moment (seconds since 1970) is recorded."""
-        self._complete_up_to[partition] = appended_at
+    def recorded(self, place: tuple[str, Partition], appended_at: float) -> None:
+        """All that was appended there before that moment (seconds since 1970) is recorded in that group."""
+        self._complete_up_to[place] = appended_at
 
     def stands(self, positions: Positions, assigned: Collection[Partition]) -> None:
         for key, held in self._positions.items():
             if (row := positions.get(key)) is None or row.next_offset < held.next_offset:
-                self._complete_up_to.pop(key[1], None)
+                self._complete_up_to.pop(key, None)
         self._positions, self._assigned = positions, assigned
 
     def collect(self) -> Iterator[Metric]:
@@ -151,9 +154,9 @@ class _Lag(Collector):
                 continue
             behind = max(0, ends[partition] - row.next_offset)
             if not behind:
-                self.recorded(partition, now)
+                self.recorded((group, partition), now)
             records.add_metric(labels, behind)
-            complete_up_to = self._complete_up_to.get(partition)
+            complete_up_to = self._complete_up_to.get((group, partition))
             if complete_up_to is not None:  # else nothing is known yet of when what there is was appended
                 seconds.add_metric(labels, max(0.0, now - complete_up_to) if behind else 0.0)
         yield from (records, seconds, in_a_row)

@@ -40,7 +40,7 @@ from schemas.payments import (
     read_links,
     read_refund,
 )
-from schemas.stripe_event import Invoice, InvoiceStatus, read_head, read_invoice
+from schemas.stripe_event import Invoice, InvoiceStatus, read_head
 
 KIND_OF = {
     InvoiceStatus.DRAFT: None,
@@ -52,8 +52,8 @@ KIND_OF = {
 """What an invoice's coming to a status revokes: every status stands here once."""
 
 
-READERS = (read_invoice, read_charge, read_refund, read_dispute, read_credit_note, read_ended)
-"""One for each kind of object that may take access back."""
+READERS = (read_charge, read_refund, read_dispute, read_credit_note, read_ended)
+"""One for each kind of object, beside invoices, that may take access back."""
 
 
 def decide(message: Message) -> tuple[Fact, ...]:
@@ -88,7 +88,7 @@ def _of_an_operator(act: OperatorAct) -> Iterator[ManualRevocation | Block | Unb
 
 
 def _of_stripe(message: StripeMessage) -> tuple[Fact, ...]:
-    found = next((read for reader in READERS if (read := reader(message.event)) is not None), None)
+    found = message.invoice or next((read for reader in READERS if (read := reader(message.event)) is not None), None)
     taken_back = () if found is None else _taken_back(message, found)
     return (*taken_back, *_links(message))
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from kafka.errors import KafkaError
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine
 from tenacity import (
     RetryCallState,
     RetryError,
@@ -29,13 +30,14 @@ from tenacity import (
 )
 
 from consumers import metrics
-from consumers.batch import Decode, Group, Positions, take
+from consumers.batch import take, transaction_on
 from consumers.extent import Extent, check, ends_of, extents, start
 from consumers.failures import Server, is_transient
 from consumers.log import Log, Source
 from consumers.metrics import Metrics
 from consumers.record import Partition
 from consumers.telling import Health, Telling
+from consumers.verdicts import Decode, Group, Positions, furthest_behind, kafka_group
 from entitlements import ledger
 from entitlements.ledger import Position
 from schemas import codec
@@ -66,19 +68,19 @@ def run(
     """
     Feed every record to each of *groups* exactly once, and keep what they state in *schema* of *database*.
 
-    Without *until*, the one group is a member of Kafka's group of its name, shares the partitions with its other
-    members, and goes on until *stop* is set: then the batch in hand is committed and the group left at once. With
-    *until* (next offsets by partition, as `extent.ends_of` gives them) this is a replay: it joins no group, reads these
-    partitions itself, feeds all *groups* in one pass, and returns when it is there.
+    The log is read and decoded once for all *groups*, and what they state of a batch is one transaction; each keeps its
+    own next offsets, so any other instance or layout of them, at any time, finds where it went on. Without *until* this
+    is a member of one group of Kafka's (`kafka_group`), shares the partitions with its other members, and goes on until
+    *stop* is set: then the batch in hand is committed and the group left at once. With *until* (next offsets by
+    partition, as `extent.ends_of` gives them) this is a replay: it joins no group, reads these partitions itself, and
+    returns when it is there.
 
     While a server is away it waits, and goes on by itself; *on_round* is called again and again, also then: when it is
     not, for longer than a batch takes, something hangs. Raises `AnotherLog`, `OffsetOutOfRange` and
     `TooManyDeadLetters` where a person has to decide, and whatever is a bug; then nothing of the batch is recorded.
     """
-    if until is None and len(groups) != 1:
-        raise ValueError("only a replay feeds several groups: each live group is a process of its own")
     runner = _Runner(
-        groups=groups,
+        groups=sorted(groups, key=lambda group: group.name),  # all write in one order, so that none can deadlock
         source=source,
         database=database,
         schema=schema,
@@ -87,7 +89,7 @@ def run(
         limit=dead_letters_in_a_row,
         on_round=on_round,
         decode=decode,
-        tell=Telling("+".join(group.name for group in groups), counting or metrics.unseen(), on_health),
+        tell=Telling(kafka_group(group.name for group in groups), counting or metrics.unseen(), on_health),
     )
     try:
         runner.work()
@@ -140,10 +142,12 @@ class _Runner:
         if self.until is not None:
             records = [record for record in records if record.offset < self.until[record.source]]
         if records:
-            started = time.monotonic()
-            taken = take(self._transaction, self.decode, self.groups, records, self.positions, self.limit)
+            started, recording = time.monotonic(), partial(transaction_on, self.database, self.schema)
+            taken = take(recording, self.decode, self.groups, records, self.positions, self.limit)
             self.positions, self.kafka_knows, self.looked_at = taken.positions, False, time.monotonic()
             self.tell.batch(taken, time.monotonic() - started)
+            if taken.overtaken is not None:
+                log.unsettle()
         elif time.monotonic() - self.looked_at > LOOK_EVERY_S:
             self._look(log)
         self._report()
@@ -156,9 +160,9 @@ class _Runner:
     def _open(self) -> Log:
         if self.until is not None:
             return Log(self.source, partitions=self.until)
-        (group,) = self.groups
-        ends_of(self.source, group.topics)  # a topic that is not there is said here, not left to kafka-python's retries
-        return Log(self.source, group_id=group.name, topics=group.topics)
+        topics = {topic for group in self.groups for topic in group.topics}
+        ends_of(self.source, topics)  # a topic that is not there is said here, not left to kafka-python's retries
+        return Log(self.source, group_id=kafka_group(group.name for group in self.groups), topics=topics)
 
     def _settle(self, log: Log, unsettled: frozenset[Partition]) -> None:
         # Rows before extents: who owned a partition may go on for a moment, and must not seem to be past the log's end.
@@ -169,13 +173,12 @@ class _Runner:
         self.positions = {
             (row.group, (row.topic, row.partition)): row for row in rows if (row.topic, row.partition) in mine
         }
-        next_offsets: dict[Partition, int] = {}
         for (_, partition), row in self.positions.items():
             if partition in found:
                 check(row, found[partition])
-                next_offsets[partition] = min(row.next_offset, next_offsets.get(partition, row.next_offset))
-        for partition, next_offset in next_offsets.items():
-            log.settle(partition, next_offset, found[partition].topic_id)
+        for partition, next_offset in furthest_behind(self.positions).items():
+            if partition in found:
+                log.settle(partition, next_offset, found[partition].topic_id)
         self.tell.goes_on(self.positions.values())
 
     def _look(self, log: Log) -> None:
@@ -186,9 +189,10 @@ class _Runner:
         self.looked_at = time.monotonic()
 
     def _rows(self, starts: Sequence[Position] = ()) -> tuple[Position, ...]:
-        with self._transaction() as connection:
+        with transaction_on(self.database, self.schema) as connection:
             ledger.begin(connection, starts)
-            return ledger.positions(connection, {group.name for group in self.groups})
+            topics = {group.name: group.topics for group in self.groups}
+            return tuple(row for row in ledger.positions(connection, topics) if row.topic in topics[row.group])
 
     def _starts(self, found: Mapping[Partition, Extent], rows: Sequence[Position]) -> list[Position]:
         known = {(row.group, (row.topic, row.partition)) for row in rows}
@@ -201,20 +205,12 @@ class _Runner:
 
     def _report(self, *, now: bool = False) -> None:
         if self.until is None and not self.kafka_knows and self.log is not None:
-            next_offsets = {partition: row.next_offset for (_, partition), row in self.positions.items()}
-            self.kafka_knows = self.log.report(next_offsets, now=now)
+            self.kafka_knows = self.log.report(furthest_behind(self.positions), now=now)
 
     def _is_there(self) -> bool:
         if self.until is None or self.log is None or self.log.unsettled():
             return False
         return all(self.log.position(partition) >= end for partition, end in self.until.items())
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        path = '"' + self.schema.replace('"', '""') + '"'
-        with self.database.begin() as connection:
-            connection.execute(_SEARCH_PATH, {"path": path})
-            yield connection
 
     def _drop_the_batch(self, attempt: RetryCallState) -> None:
         error = attempt.outcome.exception() if attempt.outcome else None
@@ -235,6 +231,3 @@ class _Runner:
                     if not error.retriable:
                         raise
             self.stop.wait(min(left, 0.1))
-
-
-_SEARCH_PATH = text("SELECT set_config('search_path', :path, true)")

@@ -13,11 +13,12 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from consumers.batch import Positions, Taken, Verdict
+from consumers.batch import Taken
 from consumers.failures import Server, reason, server_of
 from consumers.metrics import Metrics
 from consumers.provenance import LONGEST_ID
 from consumers.record import Partition
+from consumers.verdicts import Positions, Verdict
 from entitlements.ledger import Outcome, Position
 
 logger = logging.getLogger(__name__)
@@ -47,14 +48,20 @@ class Telling:
         self._health = STARTING
 
     def goes_on(self, positions: Iterable[Position]) -> None:
-        """From where it reads, now that it is settled."""
-        logger.info("%s goes on from %s", self._name, places(positions), extra={"group": self._name})
+        """From where each group reads, now that it is settled."""
+        by_group: dict[str, list[Position]] = {}
+        for position in positions:
+            by_group.setdefault(position.group, []).append(position)
+        for group, rows in by_group.items() or [(self._name, [])]:
+            logger.info("%s goes on from %s", group, places(rows), extra={"group": group})
 
     def batch(self, taken: Taken, seconds: float) -> None:
         """What a batch came to that took *seconds* and is committed."""
         self._metrics.batch(taken, seconds)
         each = logger.isEnabledFor(logging.DEBUG)
         for group, verdicts in taken.verdicts.items():
+            if not verdicts:
+                continue
             for verdict in verdicts:
                 if verdict.error is not None:
                     logger.error("dead letter", extra={**_about(group, verdict), "reason": reason(verdict.error)})
@@ -72,9 +79,11 @@ class Telling:
                     "next": places(row for key, row in taken.positions.items() if key in sources),
                 },
             )
+        if taken.overtaken is not None:
+            self.dropped(taken.overtaken)
 
     def dropped(self, error: BaseException) -> None:
-        """A batch, or the attempt at one, was dropped for *error*, which waiting cures."""
+        """A batch, the attempt at one, or some groups' part of one was dropped for *error*, which waiting cures."""
         away = server_of(error)
         self._metrics.dropped(away)
         if away is None:

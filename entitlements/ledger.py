@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -45,7 +46,15 @@ from entitlements.tables import metadata
 
 
 class Fenced(Exception):
-    """Another instance has moved this group's offset row since it was read here; read it again and go on from there."""
+    """
+    Another instance has moved offset rows since they were read here; read them again and go on from there.
+
+    *lost* are those rows: group, topic, partition.
+    """
+
+    def __init__(self, text: str, lost: Collection[tuple[str, str, int]]) -> None:
+        super().__init__(text)
+        self.lost = frozenset(lost)
 
 
 class Outcome(StrEnum):
@@ -251,6 +260,7 @@ _LATEST_PROVENANCE = Prepared(
         },
     ),
 )
+_IN_PROVENANCE = itemgetter(*(column.name for column in provenance.primary_key.columns))
 _CHANGES = Prepared(
     name="write_changes", statement=inserting(changes, ("consumer_group", "integration", "customer", "payment"))
 )
@@ -288,7 +298,8 @@ def advance(connection: Connection, moves: Iterable[tuple[Position, Position]]) 
         read, _ = pairs[lost[0]]
         raise Fenced(
             f"{read.group} read {read.topic}-{read.partition} from offset {read.next_offset} on, "
-            "but another instance has recorded those records"
+            "but another instance has recorded those records",
+            lost,
         )
 
 
@@ -322,17 +333,21 @@ def count_anew(connection: Connection, read: Position, dead_letters_in_a_row: in
 
 
 def write_provenance(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Note what each record came to: rows of `provenance` by column name; the latest reading of a record counts."""
+    """
+    Note what each record came to: rows of `provenance` by column name; the latest reading of a record counts.
+
+    In one order, so that two instances that have read the same records wait for one another instead of deadlocking.
+    """
     if rows:
-        written = ({**row, "facts": [bytea(digest) for digest in row["facts"]]} for row in rows)
-        run(connection, _LATEST_PROVENANCE, written)
+        ordered = sorted(rows, key=_IN_PROVENANCE)
+        run(connection, _LATEST_PROVENANCE, ({**row, "facts": [*map(bytea, row["facts"])]} for row in ordered))
 
 
 def write_changes(
-    connection: Connection, group: str, concerned: Collection[tuple[str | None, str | None, str | None]]
+    connection: Connection, concerned: Collection[tuple[str, str | None, str | None, str | None]]
 ) -> None:
     """
-    Note that *group* learned something new about each (integration, customer, payment).
+    Note that a group learned something new about whom: group, integration, customer, payment.
 
     A *payment* stands where the customer is not known: whose it is, is found by who reads the change, for only then is
     all there that was committed before it (`reading.customers_of`).
@@ -341,7 +356,7 @@ def write_changes(
         ordered = sorted(concerned, key=lambda whom: tuple(part or "" for part in whom))
         rows = [
             {"consumer_group": group, "integration": of, "customer": customer, "payment": payment}
-            for of, customer, payment in ordered
+            for group, of, customer, payment in ordered
         ]
         run(connection, _CHANGES, rows)
 

@@ -37,7 +37,7 @@ from ops.org_commands import orgs
 from ops.replay_commands import replay
 from ops.settings import BadSetting, Environment
 from ops.stack import ServerFailed, StackBusy, StackUnavailable
-from ops.supervisor import Program, Supervisor, interrupted_once
+from ops.supervisor import interrupted_once
 from ops.up import NotReady, describe, pipeline, wait_until_ready
 from schemas.topics import CONSUMER_GROUPS
 
@@ -64,30 +64,13 @@ def ingest() -> None:
 @click.argument("groups", nargs=-1, required=True, type=click.Choice(list(CONSUMER_GROUPS)))
 def consume(groups: tuple[str, ...]) -> None:
     """
-    Read the log and record facts, as a member of each of GROUPS; several are a process each, under a supervisor.
+    Read the log and record facts for each of GROUPS, all in this one process, which reads and decodes once.
 
-    Example: entitle consume grants
+    Where any of them cannot go on, all of them stand still: run them apart to have each depend on itself alone.
+
+    Example: entitle consume grants revocations invoices
     """
-    environment = Environment()
-    if len(groups) == 1:
-        processes.consume(environment, groups[0])
-        return
-    processes.check_consumer(environment)
-    programs = [
-        Program(
-            name=name,
-            command=[sys.executable, "-P", "-m", "ops", "consume", name],
-            environment=settings.with_own_health_address(environment, number).variables,
-        )
-        for number, name in enumerate(dict.fromkeys(groups))
-    ]
-    supervisor = Supervisor(programs, _say)
-    with contextlib.suppress(KeyboardInterrupt), interrupted_once():
-        try:
-            supervisor.start()
-            supervisor.run(until=lambda: False)
-        finally:
-            supervisor.stop()
+    processes.consume(Environment(), frozenset(groups))
 
 
 @entitle.command()

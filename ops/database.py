@@ -31,11 +31,13 @@ def engine(
     *,
     settings_schema: str | None = None,
     connections: int = 5,
+    ask_first: bool = True,
     statement_timeout_s: float = 30.0,
 ) -> Engine:
     """
     An engine whose connections see *schema* first and, unless None, *settings_schema* behind it, and give up on a
-    statement after *statement_timeout_s* seconds.
+    statement after *statement_timeout_s* seconds. With *ask_first* a connection is tried before it is handed out: a
+    round trip, which those do without that try again anyway.
 
     A server that does not answer at all is given up after 5 s to connect, and noticed by TCP within about 15 s later.
     """
@@ -49,7 +51,7 @@ def engine(
         pool_size=connections,
         max_overflow=0,
         pool_timeout=5,
-        pool_pre_ping=True,
+        pool_pre_ping=ask_first,
         hide_parameters=True,  # they are payload, and an error's text is logged
         connect_args={
             "options": options,

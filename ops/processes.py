@@ -1,5 +1,5 @@
 """
-The long-running processes, put together from settings: ingest, one consumer, query. The edge where they are wired.
+The long-running processes, put together from settings: ingest, a consumer, query. The edge where they are wired.
 
 Each reads and checks all its settings before it opens anything, logs to stderr, and ends in order on SIGTERM or SIGINT.
 """
@@ -12,15 +12,15 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 
 from consumers import grants, invoices, revocations
-from consumers.batch import Group
 from consumers.extent import ends_of
 from consumers.metrics import Metrics as ConsumerMetrics
 from consumers.runner import run
+from consumers.verdicts import Group, kafka_group
 from entitlements import store
 from entitlements.api.app import query_app
 from entitlements.api.metrics import Metrics as QueryMetrics
@@ -86,21 +86,22 @@ def stripe_api(environment: Environment, catalog: Catalog) -> StripeApi:
     return StripeApi(settings.stripe_keys(environment, catalog), versions, address=settings.stripe_address(environment))
 
 
-def consume(environment: Environment, name: str) -> None:
-    """Be a member of the consumer group *name* until told to stop."""
+def consume(environment: Environment, names: Collection[str]) -> None:
+    """Be the consumer of the groups *names*, all in one, until told to stop."""
     schema, source = settings.schema(environment), settings.kafka(environment)
     limit = settings.dead_letters_in_a_row(environment)
-    database = engine(settings.database_url(environment), schema, connections=2)
+    database = engine(settings.database_url(environment), schema, connections=2, ask_first=False)
     address = settings.health_address(environment)
     _log_to_stderr(environment)
-    condition, registry = Condition(time.monotonic), process_registry(environment, name)
-    member = group(name)
+    condition, registry = Condition(time.monotonic), process_registry(environment, kafka_group(names))
+    groups = [group(name) for name in names]
+    topics = {topic for each in groups for topic in each.topics}
     stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
     with answering(address, condition, registry):
         run(
-            [member],
+            groups,
             source,
             database,
             schema,
@@ -108,15 +109,8 @@ def consume(environment: Environment, name: str) -> None:
             dead_letters_in_a_row=limit,
             on_health=condition.is_now,
             on_round=condition.comes_round,
-            counting=ConsumerMetrics(registry, lambda: ends_of(source, member.topics), time.time),
+            counting=ConsumerMetrics(registry, lambda: ends_of(source, topics), time.time),
         )
-
-
-def check_consumer(environment: Environment) -> None:
-    """All settings that `consume` reads, for whoever starts several: raises `BadSetting` before any is started."""
-    settings.schema(environment), settings.kafka(environment), settings.dead_letters_in_a_row(environment)
-    settings.database_url(environment), settings.health_address(environment)
-    settings.log_format(environment), settings.log_level(environment)
 
 
 def query(environment: Environment) -> None:
@@ -138,7 +132,7 @@ def query(environment: Environment) -> None:
         serve(server(app, shutdown_seconds=QUERY_SHUTDOWN_S), listener)
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Keep what was loaded out of Python's search for cycles, and let it search rarely."""
     gc.freeze()
     gc.set_threshold(NEW_OBJECTS_BEFORE_A_LOOK)
@@ -146,4 +140,4 @@ def _spare_the_collector() -> None:
 
 def _log_to_stderr(environment: Environment) -> None:
     logs.set_up(settings.log_format(environment), settings.log_level(environment))
-    _spare_the_collector()
+    spare_the_collector()

@@ -17,10 +17,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from consumers.batch import Decode, Group, Positions, Taken, take
+from consumers.batch import Taken, take
 from consumers.failures import is_transient, reason
 from consumers.record import Record
 from consumers.unpacking import UNREADABLE
+from consumers.verdicts import Decode, Group, Positions
 from entitlements import letters
 from entitlements.ledger import Outcome, Position
 from entitlements.letters import Act, Content, Letter, State

@@ -17,10 +17,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from consumers.batch import Group, Positions, Taken, take
+from consumers.batch import Taken, take
 from consumers.failures import is_transient
 from consumers.log import Source
 from consumers.record import Record
+from consumers.verdicts import Group, Positions
 from entitlements import replays
 from entitlements.ledger import Position
 from entitlements.replays import Replay, Tally

@@ -17,11 +17,11 @@ from typing import Any
 import click
 from sqlalchemy import Connection, Engine
 
-from consumers.batch import Group
 from consumers.extent import check, ends_of, extents
 from consumers.failures import AnotherLog, OffsetOutOfRange, TooManyDeadLetters
 from consumers.log import Source
 from consumers.record import Partition
+from consumers.verdicts import Group
 from entitlements import ledger, letters, replays
 from entitlements.ledger import Position
 from entitlements.letters import Which

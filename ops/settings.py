@@ -202,15 +202,6 @@ def health_address(environment: Environment) -> Address | None:
     return None if text is None else _address("ENTITLE_HEALTH_ADDRESS", text)
 
 
-def with_own_health_address(environment: Environment, number: int) -> Environment:
-    """For one of several processes, *number* from 0 on: the port that is so many further, if there is any."""
-    first = health_address(environment)
-    if first is None:
-        return environment
-    own = _address("ENTITLE_HEALTH_ADDRESS", str(Address(first.host, first.port + number)))
-    return environment.with_values({"ENTITLE_HEALTH_ADDRESS": str(own)})
-
-
 def listening(name: str, address: Address) -> socket.socket:
     """A socket that listens on *address*, which the setting *name* gave; `BadSetting` where it can't."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET

@@ -22,7 +22,7 @@ from ops import catalog_file, settings, stack
 from ops.asking import Edge
 from ops.database import SETTINGS, engine, migrate
 from ops.operator_log import make_topics, publish_catalog
-from ops.settings import Address, BadSetting, Environment
+from ops.settings import BadSetting, Environment
 from ops.supervisor import Program, Supervisor
 from schemas.topics import CONSUMER_GROUPS
 
@@ -106,6 +106,7 @@ def describe(running: Pipeline) -> str:
     """What a person needs to try it with curl."""
     edge = running.edge
     started = [name for name in SERVERS if name in running.started]  # what was set may hold a password
+    health = settings.health_address(running.environment)
     shown = zip(("Servers", ""), started, strict=False)
     lines = ["", f"Webhooks   POST {edge.ingest}/webhooks/stripe/INTEGRATION, signed by Stripe or with its secret:"]
     lines += [f"             {name}: {secret}" for name, secret in running.secrets.items()]
@@ -117,7 +118,7 @@ def describe(running: Pipeline) -> str:
         f"                -d '{json.dumps(QUESTION)}' \\",
         f"                {edge.query}/access/v1/evaluation",
         *(f"{label:11}{name}={running.environment.variables[name]}" for label, name in shown),
-        *(f"{group:11}http://{address}/readyz" for group, address in _health_addresses(running.environment).items()),
+        *([f"Consumers  http://{health}/readyz"] if health else []),
         f"Logs       {running.folder / 'logs'}",
         "Ctrl-C stops all of it.",
         "",
@@ -140,7 +141,7 @@ def _check(environment: Environment) -> frozenset[str]:
     listeners = [
         ("ENTITLE_INGEST_ADDRESS", settings.ingest_address(environment)),
         ("ENTITLE_QUERY_ADDRESS", settings.query_address(environment)),
-        *(("ENTITLE_HEALTH_ADDRESS", address) for address in _health_addresses(environment).values()),
+        *([("ENTITLE_HEALTH_ADDRESS", health)] if (health := settings.health_address(environment)) else []),
     ]
     with ExitStack() as until_checked:  # all at once, so that no two are the same address
         for name, address in listeners:
@@ -168,30 +169,16 @@ def _prepare(environment: Environment, catalog: catalog_file.CatalogFile, say: S
 
 def _programs(environment: Environment, logs: Path) -> list[Program]:
     entitle = [sys.executable, "-P", "-m", "ops"]  # -P: not the `ops` of whatever folder this is called from
-    commands = {"ingest": ["ingest"], **{group: ["consume", group] for group in CONSUMER_GROUPS}, "query": ["query"]}
-    own = _own_environments(environment)
+    commands = {"ingest": ["ingest"], "consumers": ["consume", *CONSUMER_GROUPS], "query": ["query"]}
     return [
         Program(
             name=name,
             command=[*entitle, *command],
-            environment=own.get(name, environment).variables,
+            environment=environment.variables,
             log=logs / f"{name}.log",
         )
         for name, command in commands.items()
     ]
-
-
-def _own_environments(environment: Environment) -> dict[str, Environment]:
-    """Each consumer's, by its group."""
-    return {
-        group: settings.with_own_health_address(environment, number) for number, group in enumerate(CONSUMER_GROUPS)
-    }
-
-
-def _health_addresses(environment: Environment) -> dict[str, Address]:
-    """Where each consumer says how it is, if it is asked to."""
-    asked = {group: settings.health_address(own) for group, own in _own_environments(environment).items()}
-    return {group: address for group, address in asked.items() if address is not None}
 
 
 def _with_secrets(given: Environment, integrations: Mapping[str, Integration], folder: Path) -> Environment:

@@ -8,7 +8,7 @@ CloudEvents 1.0, Kafka protocol binding, binary content mode: the value is the d
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ import msgspec
 from schemas.fields import InvalidMessage as InvalidMessage
 from schemas.fields import id_of, quoted
 from schemas.operator_acts import OperatorAct, read_act, rfc3339, written_moment
+from schemas.stripe_event import Invoice, read_invoice
 from schemas.topics import EVENTS, OPERATOR_COMMANDS
 
 Headers = list[tuple[str, bytes]]
@@ -31,6 +32,14 @@ class StripeMessage:
 
     integration: str
     event: Mapping[str, Any]
+    _invoice: Invoice | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def invoice(self) -> Invoice | None:
+        """The invoice that it is about, or None (`read_invoice`); read once, however many groups decide about it."""
+        if self._invoice is None:
+            object.__setattr__(self, "_invoice", read_invoice(self.event))
+        return self._invoice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import sqlalchemy as sa
 
-from consumers.batch import Group
 from consumers.record import Record
+from consumers.verdicts import Group
 from entitlements.letters import Letter, Which, letter_acts, letters
 from ops import redrive
 from schemas import codec

@@ -18,9 +18,9 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from consumers.batch import Group
 from consumers.log import Source
 from consumers.runner import run
+from consumers.verdicts import Group
 from schemas import codec
 from schemas.topics import EVENTS
 

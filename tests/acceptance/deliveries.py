@@ -195,4 +195,4 @@ def _facts(plant: Plant, seen: Traffic) -> Iterator[str]:
         rows = plant.rows(f"SELECT invoice, {column} FROM {table}")  # noqa: S608  # names of ours
         given = Counter((invoice, said) for invoice, said in rows)
         yield from (f"not in {table}: {each}" for each in sorted(wanted - given.keys()))
-        yield from (f"in {table} {count} times: {each}" for each, count in given.items() if count > 1)
+        yield from (f"in {table} {given[each]} times: {each}" for each in sorted(wanted) if given[each] > 1)

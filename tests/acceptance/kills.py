@@ -18,14 +18,14 @@ from tests.acceptance.relay import Exchange
 from tests.acceptance.running import Running
 from tests.processes import children_with
 
-KAFKA, POSTGRES, BACKEND = "Kafka", "PostgreSQL", "a backend of PostgreSQL"
+KAFKA, POSTGRES, BACKEND, CONSUMERS = "Kafka", "PostgreSQL", "a backend of PostgreSQL", "consumers"
 SERVERS = {KAFKA: b"\0kafka.Kafka\0", POSTGRES: b"/postgres\0-D\0"}
 """What stands in their command lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A process that is killed in its turn; *runs* is the listener or the group that is missed then."""
+    """A process that is killed in its turn; *runs* is the listener, the server or the consumers missed then."""
 
     name: str
     runs: str
@@ -87,7 +87,7 @@ def killing(targets: Sequence[Target], every_s: float) -> Iterator[Kills]:
 def targets(programs: Sequence[Running]) -> list[Target]:
     """Every process of *programs*, the first of which runs the servers, in an order that keeps the servers apart."""
     ingest, query = (_each(programs, name) for name in ("ingest", "query"))
-    grants, revocations, invoices = (_each(programs, "consume", group) for group in CONSUMER_GROUPS)
+    consumers = _each(programs, "consume", *CONSUMER_GROUPS)
     servers = programs[0].process.pid
 
     def backend() -> int | None:
@@ -98,7 +98,7 @@ def targets(programs: Sequence[Running]) -> list[Target]:
     kafka = Target(name=KAFKA, runs=KAFKA, pid=lambda: _first(children_with(servers, SERVERS[KAFKA])))
     postgres = Target(name=POSTGRES, runs=POSTGRES, pid=lambda: _first(children_with(servers, SERVERS[POSTGRES])))
     one_of_its = Target(name=BACKEND, runs=POSTGRES, pid=backend)
-    return [*ingest, *grants, kafka, *revocations, *query, postgres, *invoices, one_of_its]
+    return [*ingest, kafka, *consumers, postgres, *query, one_of_its]
 
 
 def _each(programs: Sequence[Running], *command: str) -> list[Target]:
@@ -107,8 +107,8 @@ def _each(programs: Sequence[Running], *command: str) -> list[Target]:
     def target(program: Running, number: int) -> Target:
         listeners = {"ingest": program.edge.ingest, "query": program.edge.query}
         return Target(
-            name=f"{' '.join(command)} {number}",
-            runs=listeners.get(command[0], command[-1]).removeprefix("http://"),
+            name=f"{command[0]} {number}",
+            runs=listeners.get(command[0], CONSUMERS).removeprefix("http://"),
             pid=lambda: _first(children_with(program.process.pid, words)),
         )
 
@@ -120,8 +120,8 @@ def absences(kills: Kills, exchanges: Sequence[Exchange], reads: Sequence[Read])
     For each kind of process, how many seconds after each kill it was used again; kills it was not used after are none.
 
     Of a listener: its first answer to what was asked after the kill. Of Kafka: the first record appended. Of
-    PostgreSQL: the first transaction that was committed. Of a consumer: until its group, the other instance or the one
-    started again, has recorded something of every partition.
+    PostgreSQL: the first transaction that was committed. Of consumers: until the other instance, or the one started
+    again, has recorded something of every partition in every group.
     """
     found: dict[str, list[float]] = {}
     for kill in kills.done:
@@ -130,8 +130,8 @@ def absences(kills: Kills, exchanges: Sequence[Exchange], reads: Sequence[Read])
                 used = _earliest(read.appended_at for read in reads if read.appended_at > kill.at)
             case name if name == POSTGRES:
                 used = _earliest(read.recorded_at for read in reads if read.recorded_at > kill.at)
-            case name if name in CONSUMER_GROUPS:
-                used = _everywhere([read for read in reads if read.group == name], kill.at)
+            case name if name == CONSUMERS:
+                used = _everywhere(reads, kill.at)
             case listener:
                 mine = (each for each in exchanges if each.listener == listener and each.asked_at > kill.at)
                 used = _earliest(each.answered_at for each in mine)
@@ -141,10 +141,11 @@ def absences(kills: Kills, exchanges: Sequence[Exchange], reads: Sequence[Read])
 
 
 def _everywhere(reads: Sequence[Read], after: float) -> float | None:
-    first: dict[str, float] = {}
+    first: dict[tuple[str, str], float] = {}
     for read in reads:
         if read.recorded_at > after:
-            first[read.place] = min(read.recorded_at, first.get(read.place, read.recorded_at))
+            place = read.group, read.place
+            first[place] = min(read.recorded_at, first.get(place, read.recorded_at))
     return max(first.values(), default=None)
 
 

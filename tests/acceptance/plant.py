@@ -31,6 +31,10 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     **{group: ("consume", group) for group in CONSUMER_GROUPS},
     "query": ("query",),
 }
+"""As docker-compose.yml runs them: a process for each consumer group."""
+
+JOINT = "joint"
+COMMANDS: Mapping[str, tuple[str, ...]] = {**PROGRAMS, JOINT: ("consume", *CONSUMER_GROUPS)}
 LISTENERS = ("ingest", "query")
 """The processes that are asked for their health where they are asked everything else."""
 
@@ -40,7 +44,8 @@ class Plant:
     """
     The program's processes by name, each started by hand: nobody starts again what has ended.
 
-    A second instance of a consumer is called `another grants`. What each has said is in *folder*.
+    A second instance of a consumer is called `another grants`; `JOINT` is one for all groups, which does not run at
+    first. What each has said is in *folder*.
     """
 
     folder: Path
@@ -64,7 +69,7 @@ class Plant:
             health = {} if name in LISTENERS else {"ENTITLE_HEALTH_ADDRESS": self.health[name]}
             with (self.folder / f"{name}.log").open("ab") as log:
                 self._running[name] = subprocess.Popen(
-                    [*ENTITLE, *PROGRAMS[name.removeprefix("another ")]],
+                    [*ENTITLE, *COMMANDS[name.removeprefix("another ")]],
                     env={**self.environment, **health, **settings},
                     stdout=log,
                     stderr=log,
@@ -161,7 +166,7 @@ class Plant:
 @contextmanager
 def planted(folder: Path, *, database: str, kafka: str) -> Iterator[Plant]:
     """The program on these servers, its tables and topics made and its catalog applied, ready; killed in the end."""
-    names = [*PROGRAMS, *(f"another {group}" for group in CONSUMER_GROUPS)]
+    names = [*COMMANDS, *(f"another {group}" for group in CONSUMER_GROUPS)]
     health = {name: str(free_address()) for name in names}
     edge = Edge(ingest=f"http://{health['ingest']}", query=f"http://{health['query']}", token=TOKEN)
     environment = {

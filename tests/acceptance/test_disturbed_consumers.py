@@ -12,7 +12,7 @@ from kafka import KafkaAdminClient
 
 from schemas.topics import CONSUMER_GROUPS
 from tests.acceptance.deliveries import faults, traffic
-from tests.acceptance.plant import Plant, wait_until
+from tests.acceptance.plant import JOINT, Plant, wait_until
 
 STOPPED_S = 8.0
 """Longer than a consumer's session of 6 s."""
@@ -69,6 +69,25 @@ def test_a_rebalance_in_the_middle_of_a_batch(plant: Plant) -> None:
 
     assert faults(plant, seen) == []
     assert set(seen.statuses()) == {200}
+
+
+def test_a_deploy_from_processes_apart_to_a_joint_one_and_back(plant: Plant) -> None:
+    """For a while both are there and own the same partitions: each record counts once, and nobody waits for long."""
+    with traffic(plant) as seen:
+        plant.start(JOINT)
+        plant.wait_until_ready()
+        wait_until(lambda: "invoices goes on from billing" in plant.said(JOINT), "the joint one has partitions")
+        plant.catch_up()
+        plant.end(*CONSUMER_GROUPS)
+        plant.catch_up()
+        plant.start(*CONSUMER_GROUPS)
+        plant.wait_until_ready()
+        plant.end(JOINT)
+        plant.catch_up()
+
+    assert faults(plant, seen) == []
+    assert set(seen.statuses()) == {200}
+    assert set(seen.told) == {(200, "paid")}
 
 
 @contextmanager

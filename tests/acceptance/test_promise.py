@@ -36,8 +36,8 @@ def test_every_tale_in_every_shape_and_order(program: Running) -> None:
     assert faults(program.answer, told) == []
 
 
-def test_a_consumer_killed_beside_another_instance(program: Running) -> None:
-    """With two instances of each consumer, one of them killed with -9 in mid-run: the same answers, no fact twice."""
+def test_a_consumer_killed_beside_others(program: Running) -> None:
+    """Beside others, joint and apart, one is killed with -9 in mid-run: the same answers, no fact twice."""
     told = tellings(f"k{uuid.uuid4().hex[:8]}x", orders=("shuffled with duplicates and twins",))
     deliveries = list(interleaved(told, seed=2))
     thirds = len(deliveries) // 3
@@ -46,10 +46,10 @@ def test_a_consumer_killed_beside_another_instance(program: Running) -> None:
         program.another("consume", "grants"),
         program.another("consume", "revocations"),
         program.another("consume", "invoices"),
+        program.another("consume", "invoices", "revocations", "grants"),
     ):
         last = program.send_all(deliveries[:thirds])
-        for group in CONSUMER_GROUPS:
-            os.kill(program.pid_of("consume", group), signal.SIGKILL)
+        os.kill(program.pid_of("consume", *CONSUMER_GROUPS), signal.SIGKILL)
         last |= program.send_all(deliveries[thirds:])
         program.catch_up(last)
 

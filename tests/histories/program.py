@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from consumers import grants, invoices, revocations
-from consumers.batch import Group, Positions, take
+from consumers.batch import take
 from consumers.record import Partition, Record
+from consumers.verdicts import Group, Positions
 from entitlements import ledger, reading, store
 from entitlements.domain.access import Scope, apis_of, decide, standing
 from entitlements.domain.catalog import Revisions

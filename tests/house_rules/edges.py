@@ -28,9 +28,9 @@ CLOCK_READERS = (
 
 TRANSACTION = frozenset({"begin", "begin_nested", "begin_twophase", "commit", "rollback"})
 TRANSACTION_OWNERS = (
-    "consumers/batch.py",  # a savepoint for each record, to find the one that the database refuses
+    "benchmarks/batches.py",
+    "consumers/batch.py",  # and a savepoint for each record, to find the one that the database refuses
     "consumers/log.py",  # Kafka's committed offset, for lag tools
-    "consumers/runner.py",
     "entitlements/api/snapshots.py",  # each question and each change of settings is a transaction
     "ops",
     "tests",

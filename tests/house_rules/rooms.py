@@ -67,7 +67,7 @@ LIBRARIES = {
     "prometheus_client": ("ingest/metrics.py", "entitlements/api/metrics.py", "consumers/metrics.py", "ops"),
     "psycopg2": (*DATABASE, "benchmarks/baseline.py"),
     "rich": ("ops",),
-    "sqlalchemy": DATABASE,
+    "sqlalchemy": (*DATABASE, "benchmarks/batches.py"),
     "starlette": HTTP,
     "stripe": ("ingest", "benchmarks/baseline.py"),
     "tenacity": ("ingest", "consumers", "ops"),

@@ -12,8 +12,9 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
-from consumers.batch import Group, Positions, take
+from consumers.batch import take
 from consumers.record import Record
+from consumers.verdicts import Group, Positions
 from entitlements import ledger
 from entitlements.domain.facts import Fact
 from entitlements.ledger import Position

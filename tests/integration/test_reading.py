@@ -109,7 +109,9 @@ def test_a_change_that_names_a_payment_leads_to_its_customer_once_that_is_known(
 def test_the_changes_name_the_payment_where_they_cannot_name_the_customer(database: sa.Engine) -> None:
     """So that who reads them can find whose it is, once all is committed."""
     with database.begin() as connection:
-        ledger.write_changes(connection, "revocations", {("main", None, "pi_1"), ("main", CUSTOMER, None)})
+        ledger.write_changes(
+            connection, {("revocations", "main", None, "pi_1"), ("revocations", "main", CUSTOMER, None)}
+        )
         rows = connection.execute(sa.select(ledger.changes.c.customer, ledger.changes.c.payment)).all()
 
     assert sorted(map(tuple, rows), key=str) == [(CUSTOMER, None), (None, "pi_1")]

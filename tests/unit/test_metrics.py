@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
-from consumers.batch import Taken, Verdict
+from consumers.batch import Taken
 from consumers.failures import Server
 from consumers.metrics import Metrics as ConsumerMetrics
 from consumers.provenance import shown_by
 from consumers.record import Partition, Record
+from consumers.verdicts import Verdict
 from entitlements.api.metrics import Metrics as QueryMetrics
 from entitlements.ledger import Outcome, Position
 from ingest.metrics import Metrics as IngestMetrics
@@ -146,6 +148,32 @@ def test_lag_is_counted_from_the_last_look_that_found_none() -> None:
     consumer.ends[PLACE], consumer.now = 2, 1007.0
 
     assert (consumer.lag("records"), consumer.lag("seconds")) == (1, 7)
+
+
+def test_lag_of_a_group_says_nothing_of_another_s() -> None:
+    """In one process one may have all, and another be behind in the same partition."""
+    consumer = Consumer()
+    consumer.ends[PLACE] = 10
+    ahead = replace(position(10), group="ahead")
+    consumer.metrics.batch(batch(Outcome.RECORDED, appended_at=940), 0.5)
+    consumer.metrics.stands({("ahead", PLACE): ahead, ("toys", PLACE): position(1)}, {PLACE})
+
+    labels = {"group": "ahead", "topic": "t", "partition": "0"}
+    assert consumer.registry.get_sample_value("entitle_consumer_lag_seconds", labels) == 0
+    assert (consumer.lag("records"), consumer.lag("seconds")) == (9, 60)
+
+
+def test_a_group_that_a_batch_did_not_concern_is_not_counted() -> None:
+    """No empty batches in the histograms of groups that do not read a topic, or have read it already."""
+    consumer = Consumer()
+    of_one = batch(Outcome.RECORDED)
+
+    consumer.metrics.batch(
+        replace(of_one, verdicts={**of_one.verdicts, "idle": []}, learnt={**of_one.learnt, "idle": []}), 0.5
+    )
+
+    counted = consumer.registry.get_sample_value("entitle_consumer_batch_records_count", {"group": "idle"})
+    assert counted is None
 
 
 def test_lag_forgets_what_another_instance_or_a_backup_has_made_untrue() -> None:

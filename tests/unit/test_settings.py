@@ -225,18 +225,6 @@ def test_security_that_cannot_work_is_named(variables: dict[str, str], said: str
         settings.kafka(environment(ENTITLE_KAFKA="a:1", **{names[name]: value for name, value in variables.items()}))
 
 
-def test_each_of_several_consumers_has_a_health_address_of_its_own() -> None:
-    """The next one has the next port; none has one where none is asked for, or where there is no such port."""
-    given = environment(ENTITLE_HEALTH_ADDRESS="127.0.0.1:65534")
-
-    own = [settings.health_address(settings.with_own_health_address(given, number)) for number in range(2)]
-
-    assert own == [Address("127.0.0.1", 65534), Address("127.0.0.1", 65535)]
-    assert settings.health_address(settings.with_own_health_address(environment(), 1)) is None
-    with pytest.raises(BadSetting, match=r"ENTITLE_HEALTH_ADDRESS is .*:65536"):
-        settings.with_own_health_address(given, 2)
-
-
 def test_an_ipv6_address_is_written_in_brackets() -> None:
     """Only so is it part of a URL."""
     assert "[::1]:8080" == str(settings.ingest_address(environment(ENTITLE_INGEST_ADDRESS="[::1]:8080")))
