@@ -45,6 +45,7 @@ SECOND = CatalogApplied(
 SAME_NUMBER = CatalogApplied(
     number=2, in_force_from=on("01-20"), applied_by="eve", document=catalog({"enterprise": plan(apis=["orders"])})
 )
+BARE = snapshot(paid(id="in_7", customer="cus_2"), "paid", status_transitions={})
 HISTORY: tuple[Any, ...] = (
     FIRST,
     SECOND,
@@ -56,6 +57,9 @@ HISTORY: tuple[Any, ...] = (
     event("invoice.updated", snapshot(renewal(), "open"), at="02-03"),
     event("invoice.updated", snapshot(renewal(), "open"), at="02-01T00:30"),
     event("invoice.updated", snapshot(renewal(), "open", due_date=None), at="02-02"),
+    # Nothing but the events says when this was paid: the earlier one must not count before it is there.
+    event("invoice.paid", BARE, at="01-25"),
+    event("invoice.paid", BARE, at="01-18"),
     charge(at="01-01"),
     charge(refunded=2500, at="01-12"),
     invoice_payment(at="01-01"),
@@ -72,13 +76,13 @@ HISTORY: tuple[Any, ...] = (
     acts.unblock("01-08T12:00", at="01-08T12:00"),
 )
 ASKED = [
-    Evaluation(subject=Subject(type=SubjectType.CUSTOMER, id="cus_1"), api=api, at=on(at))
-    for api, at in (
-        ("orders", "01-10"),
-        ("orders", "02-02"),
-        ("orders", "03-10"),
-        ("invoices", "01-08T13:00"),
-        ("x", "01-21"),
+    Evaluation(subject=Subject(type=SubjectType.CUSTOMER, id=customer), api=api, at=on(at))
+    for customer, api, at in (
+        ("cus_1", "orders", "01-10"),
+        ("cus_1", "orders", "02-02"),
+        ("cus_1", "orders", "03-10"),
+        ("cus_1", "invoices", "01-08T13:00"),
+        ("cus_2", "orders", "01-21"),
     )
 ]
 
