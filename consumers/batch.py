@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from consumers import provenance
-from consumers.failures import Failure, TooManyDeadLetters, classify, reason
+from consumers.failures import Failure, TooManyDeadLetters, classify, too_many
 from consumers.record import Partition, Record
 from consumers.verdicts import Decode, Fact, Group, Positions, Verdict, decided
 from entitlements import ledger
@@ -76,9 +76,8 @@ def take(
     the guilty ones alone are set aside. Where another instance was faster in a group and partition, it is done again
     without those, lest groups that stand beside that one wait for ever. Raises `Fenced` where nothing would be left,
     `TooManyDeadLetters` where more than *limit* in a row of one partition would be set aside, once those up to the
-    limit are, so that they can be looked at; and what is transient or a bug as it comes.
-
-    A replay and a redrive *keep* something else than the groups' positions.
+    limit are, so that they can be looked at; and what is transient or a bug as it comes. A replay and a redrive *keep*
+    something else than the groups' positions.
     """
     try:
         return _taken(transaction, decode, groups, records, positions, limit, keep)
@@ -234,14 +233,6 @@ def _moves(
         elif verdict.facts:  # an ignored message proves nothing: most types are, whatever state the reading is in
             in_a_row = 0
         if in_a_row > limit and verdict.error is not None:
-            raise TooManyDeadLetters(
-                f"{group} has set aside {in_a_row - 1} records in a row of {record.topic}-{record.partition}, and the "
-                f"next one can't be read either (offset {record.offset}: {reason(verdict.error)}). Rather the program "
-                f"is wrong than all of them. See `entitle dead-letters list --group {group}`. If the program is wrong, "
-                f"start a version that can read them, then `entitle dead-letters redrive --group {group}`. If they are "
-                f"really bad, `entitle dead-letters discard --group {group} --reason …` lets it go on.",
-                source=record.source,
-                offset=record.offset,
-            )
+            raise too_many(group, record, in_a_row - 1, verdict.error)
         moves[key] = replace(position, next_offset=record.next_offset, dead_letters_in_a_row=in_a_row)
     return moves

@@ -27,12 +27,14 @@ from consumers.extent import ends_of
 from consumers.log import Source
 from consumers.runner import run
 from entitlements import ledger, replays
+from entitlements.domain.facts import Fact
+from entitlements.letters import Letter, Which, letters
 from entitlements.store import TABLE_OF
 from entitlements.tables import grants, invoices
 from ops.operator_log import LogUnavailable, make_topics, publish_catalog
-from ops.processes import group
+from ops.processes import DECIDERS, group
 from ops.stack import running
-from schemas.codec import encode_stripe
+from schemas.codec import InvalidMessage, Message, encode_stripe
 from schemas.topics import CONSUMER_GROUPS, EVENTS, KEEP_FOR_EVER, topics
 from tests.asking import SETTINGS_SCHEMA, listening
 from tests.operating import Place, called
@@ -280,19 +282,45 @@ def test_consumers_at_work_and_a_replay_at_once_leave_what_either_would(place: P
     assert (facts(place), beside(place)) == mixed
 
 
-def test_too_many_dead_letters_stop_a_replay_and_it_goes_on(place: Place, source: Source) -> None:
-    """It ends where a consumer would, with the commands to use, and goes on behind what it has done."""
-    put(source, *[(b"k", b"{", [("ce_id", b"evt_worse")])] * 10)
+def test_what_was_set_aside_before_stops_no_replay(place: Place, source: Source) -> None:
+    """Ten in a row that no version could read, with a limit of three: it is known of them, and it goes on."""
+    put(source, *[(b"k", b"{", [("ce_id", b"evt_worse")])] * 20)
     place.consume()
-    with pytest.raises(LogUnavailable, match=r"set aside 3 records in a row .*entitle replay --resume 1"):
-        place_called(place, "replay", "--all", "--group", "invoices", "--yes", ENTITLE_DEAD_LETTERS_IN_A_ROW="3")
-    far = steps(place)
+
+    done = place_called(place, "replay", "--all", "--yes", "--json", ENTITLE_DEAD_LETTERS_IN_A_ROW="3")
+
+    found = json.loads(done.stdout)
+    assert (found["finished"], found["outcomes"]["dead_letter"]) == (True, found["dead_letters"]["before"])
+    assert found["dead_letters"]["before"] >= 60
+
+
+def test_a_version_that_cannot_read_stops_and_one_that_can_goes_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends where a consumer would, with the commands to use, and nothing is missed behind what it has done."""
+
+    def refuse(_: Message) -> tuple[Fact, ...]:
+        raise InvalidMessage("a wrong version reads nothing")
+
+    before = facts(place), beside(place)
+    with monkeypatch.context() as wrong:
+        wrong.setattr("ops.processes.DECIDERS", {**DECIDERS, "invoices": refuse})
+        with pytest.raises(LogUnavailable, match=r"invoices has set aside 3 records in a row .*--resume 1"):
+            place_called(place, "replay", "--all", "--yes", ENTITLE_DEAD_LETTERS_IN_A_ROW="3")
+    set_aside = len(letters_of(place))
 
     found = json.loads(place_called(place, "replay", "--resume", "--yes", "--json").stdout)
+    redriven = place.entitle("dead-letters", "redrive", "--because", "a wrong version")
 
-    assert far > 0
-    assert (found["finished"], found["records"]) == (True, found["of"])
-    assert found["outcomes"]["dead_letter"] == found["dead_letters"]["before"] > 10
+    assert set_aside == len(BAD) * 3 + 3
+    assert (found["finished"], found["records"], len(found["dead_letters"]["new"])) == (True, found["of"], 3)
+    assert redriven.exit_code == 0
+    assert (facts(place), beside(place)) == before
+
+
+def letters_of(place: Place) -> tuple[Letter, ...]:
+    with place.api.engine.connect() as connection:
+        return letters(connection, Which())
 
 
 def place_called(place: Place, *arguments: str, **more: str) -> Result:
