@@ -65,6 +65,10 @@ replay_steps = Table(
 )
 
 
+MOST_LOOKED_AT = 20
+"""Replays, from the last one back, among which one that is not at its end is looked for."""
+
+
 class Overtaken(Exception):
     """Another process goes on with the same replay; it will finish it."""
 
@@ -147,9 +151,11 @@ def find(connection: Connection, replay: int) -> Replay | None:
 
 
 def latest(connection: Connection) -> Replay | None:
-    """The one that was begun last."""
-    row = connection.execute(select(replays).order_by(replays.c.id.desc()).limit(1)).one_or_none()
-    return None if row is None else _replay(row)
+    """The one that was begun last of those that are not at their end, else of all."""
+    query = select(replays).order_by(replays.c.id.desc()).limit(MOST_LOOKED_AT)
+    found = [_replay(row) for row in connection.execute(query)]
+    unfinished = (each for each in found if tally(connection, each).span < len(each.spans))
+    return next(unfinished, found[0] if found else None)
 
 
 def tally(connection: Connection, replay: Replay) -> Tally:

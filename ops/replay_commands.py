@@ -137,7 +137,12 @@ def _offsets(_context: click.Context, _parameter: click.Parameter, value: tuple[
 )
 @click.option("--scan", is_flag=True, help="Look for the event or customer in all of the log, whatever provenance has.")
 @click.option(
-    "--resume", type=int, is_flag=False, flag_value=LATEST, metavar="[N]", help="Go on with replay N, or the last."
+    "--resume",
+    type=int,
+    is_flag=False,
+    flag_value=LATEST,
+    metavar="[N]",
+    help="Go on with replay N; else the last that is not finished.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
@@ -271,7 +276,9 @@ def _run(place: Place, begun: Replay) -> Tally:
     replaying = Replaying(source=place.source, database=place.database, groups=place.groups, limit=limit)
     with place.database.connect() as connection:
         already = replays.tally(connection, begun)
-    if already.records:
+    if replay_shown.is_finished(begun, already):
+        click.echo(f"replay {begun.id} is finished", err=True)
+    elif already.records:
         click.echo(f"replay {begun.id} ({begun.asked}) goes on after {already.records:,} of {begun.count:,}", err=True)
     try:
         with how_far("replaying", begun.count, already=already.records) as advance:

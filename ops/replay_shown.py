@@ -104,10 +104,10 @@ def _facts(learnt: Mapping[str, int]) -> str:
 
 def _letters(of: Letters) -> str:
     if not of.before and not of.new:
-        return "no dead letters, before or now"
+        return "no open dead letters, before or now"
     gone = f", {len(of.gone):,} of them read now" if of.before else ""
     new = f"; {len(of.new):,} new: `entitle dead-letters list`" if of.new else ""
-    return f"dead letters: {len(of.before):,} before{gone}{new}"
+    return f"open dead letters: {len(of.before):,} before{gone}{new}"
 
 
 def _line(text: str, indent: int, style: str = "") -> RenderableType:

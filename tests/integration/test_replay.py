@@ -302,18 +302,22 @@ def test_a_version_that_cannot_read_stops_and_one_that_can_goes_on(
     def refuse(_: Message) -> tuple[Fact, ...]:
         raise InvalidMessage("a wrong version reads nothing")
 
-    before = facts(place), beside(place)
+    before, there = (facts(place), beside(place)), len(letters_of(place))
     with monkeypatch.context() as wrong:
         wrong.setattr("ops.processes.DECIDERS", {**DECIDERS, "invoices": refuse})
         with pytest.raises(LogUnavailable, match=r"invoices has set aside 3 records in a row .*--resume 1"):
             place_called(place, "replay", "--all", "--yes", ENTITLE_DEAD_LETTERS_IN_A_ROW="3")
-    set_aside = len(letters_of(place))
+    set_aside = len(letters_of(place)) - there
 
     found = json.loads(place_called(place, "replay", "--resume", "--yes", "--json").stdout)
     redriven = place.entitle("dead-letters", "redrive", "--because", "a wrong version")
 
-    assert set_aside == len(BAD) * 3 + 3
-    assert (found["finished"], found["records"], len(found["dead_letters"]["new"])) == (True, found["of"], 3)
+    assert (set_aside, found["finished"], found["records"], len(found["dead_letters"]["new"])) == (
+        3,
+        True,
+        found["of"],
+        3,
+    )
     assert redriven.exit_code == 0
     assert (facts(place), beside(place)) == before
 
@@ -340,5 +344,5 @@ def test_the_whole_of_what_an_operator_sees(place: Place) -> None:
         "  what they came to, over grants, invoices and revocations: 12 recorded, 12 known already and 12",
         "  ignored",
         "  facts that are new, or known to be older now: 12 in grants",
-        "  no dead letters, before or now",
+        "  no open dead letters, before or now",
     ]

@@ -51,7 +51,7 @@ def test_what_was_learnt_is_told() -> None:
 Replay 3 (--customer cus_1), begun by ann at 1 Feb 2026 09:00 UTC: 1,501 records
   what they came to, over grants and revocations: 12 recorded, 2,000 known already and 1 set aside
   facts that are new, or known to be older now: 1,012 in grants and 1 in refunds
-  dead letters: 3 before, 2 of them read now; 1 new: `entitle dead-letters list`
+  open dead letters: 3 before, 2 of them read now; 1 new: `entitle dead-letters list`
 """
     )
 
@@ -67,7 +67,7 @@ Replay 3 (--customer cus_1), begun by ann at 1 Feb 2026 09:00 UTC: 500 records, 
 `entitle replay --resume 3`
   what they came to, over grants and revocations: 1,000 known already
   no new fact: all of it was known
-  dead letters: 3 before, 0 of them read now
+  open dead letters: 3 before, 0 of them read now
 """
     )
 
