@@ -229,7 +229,7 @@ def program(place: Place, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def test_two_that_go_on_with_one_replay_do_it_once(place: Place) -> None:
-    """The slower one is told so and stops; what is counted is right."""
+    """The slower one is told so and stops; what is counted is right, and what is finished is said to be."""
     lost = forget(place)
     with program(place, "--all") as first:
         wait_until(lambda: steps(place) > 0, "it has begun")
@@ -239,9 +239,12 @@ def test_two_that_go_on_with_one_replay_do_it_once(place: Place) -> None:
             assert second.stderr is not None
             complaints = (first.stderr.read() + second.stderr.read()).decode()
 
-    found = json.loads(place.entitle("replay", "--resume", "--yes", "--json").stdout)
+    replayed(place, "--event", "evt_in_1")
+    resumed = place.entitle("replay", "--resume", "1", "--yes", "--json")
+    found, last = json.loads(resumed.stdout), place.entitle("replay", "--resume", "--yes").stdout
 
-    assert endings == {0, 1}
+    assert (endings, resumed.stderr) == ({0, 1}, "replay 1 is finished\n")
+    assert last.startswith("Replay 2 (--event evt_in_1)")
     assert "another process goes on with replay 1" in complaints
     assert (found["finished"], found["learnt"], found["records"]) == (True, {"grants": lost}, found["of"])
 
