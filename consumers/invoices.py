@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from entitlements.domain.facts import Customer, Fact, InvoiceSnapshot
+from entitlements.domain.invoice import moments_shown
 from schemas.codec import Message, StripeMessage
-from schemas.stripe_event import read_head
+from schemas.stripe_event import InvoiceStatus, read_head
 
 
 def decide(message: Message) -> tuple[Fact, ...]:
@@ -16,6 +17,7 @@ def decide(message: Message) -> tuple[Fact, ...]:
     invoice = message.invoice
     if invoice is None:
         return named
+    moments = moments_shown(invoice)
     snapshot = InvoiceSnapshot(
         integration=message.integration,
         customer=invoice.customer,
@@ -31,6 +33,11 @@ def decide(message: Message) -> tuple[Fact, ...]:
         pay_at=invoice.hosted_invoice_url,
         created=invoice.created,
         due_date=invoice.due_date,
+        finalized_at=moments.get(InvoiceStatus.OPEN),
+        uncollectible_at=moments.get(InvoiceStatus.UNCOLLECTIBLE),
+        voided_at=moments.get(InvoiceStatus.VOID),
+        paid_at=moments.get(InvoiceStatus.PAID),
+        invoice_plan=invoice.plan,
         lines_complete=invoice.lines_complete,
         stated_at=head.created,
     )

@@ -7,7 +7,7 @@ Rows travel as JSON, which becomes the facts in one step: a question costs one s
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import msgspec
 from sqlalchemy import Connection, Text, cast, func, select, text
@@ -15,14 +15,14 @@ from sqlalchemy import Connection, Text, cast, func, select, text
 from entitlements.domain.facts import CatalogRevision, CustomerFacts, Fact
 from entitlements.store import TABLE_OF, one_of_each_number
 
-_FACTS_OF = text("""
+_KNOWN = """
 WITH RECURSIVE linked AS (
     SELECT * FROM payment_links
-    WHERE integration = :integration AND customer = :customer
+    WHERE integration = :integration AND customer = {customer}
     UNION
     SELECT * FROM payment_links
     WHERE integration = :integration AND invoice = ANY (ARRAY(
-        SELECT DISTINCT invoice FROM grants WHERE integration = :integration AND customer = :customer))
+        SELECT DISTINCT invoice FROM grants WHERE integration = :integration AND customer = {customer}))
     UNION
     SELECT further.* FROM linked CROSS JOIN LATERAL (
         SELECT * FROM payment_links
@@ -45,33 +45,45 @@ WITH RECURSIVE linked AS (
     WHERE integration = :integration AND charge = ANY (ARRAY(SELECT charge FROM linked))
 )
 SELECT json_build_object(
-    'named', EXISTS (SELECT FROM customers WHERE integration = :integration AND customer = :customer),
+    'named', EXISTS (SELECT FROM customers WHERE integration = :integration AND customer = {customer}),
     'payment_links', (SELECT coalesce(json_agg(linked), '[]') FROM linked),
     'amounts_refunded', (SELECT coalesce(json_agg(t), '[]') FROM amounts_refunded t
         WHERE integration = :integration AND charge = ANY (ARRAY(SELECT charge FROM linked))),
     'refunds', (SELECT coalesce(json_agg(refunded), '[]') FROM refunded),
     'disputes', (SELECT coalesce(json_agg(disputed), '[]') FROM disputed),
     'grants', (SELECT coalesce(json_agg(t), '[]') FROM grants t
-        WHERE integration = :integration AND customer = :customer),
+        WHERE integration = :integration AND customer = {customer}),
     'revocations', (SELECT coalesce(json_agg(t), '[]') FROM revocations t
-        WHERE integration = :integration AND customer = :customer),
+        WHERE integration = :integration AND customer = {customer}),
     'invoices', (SELECT coalesce(json_agg(t), '[]') FROM invoices t
-        WHERE integration = :integration AND customer = :customer),
+        WHERE integration = :integration AND customer = {customer}),
     'credit_notes', (SELECT coalesce(json_agg(t), '[]') FROM credit_notes t
-        WHERE integration = :integration AND customer = :customer),
+        WHERE integration = :integration AND customer = {customer}),
     'ended_subscriptions', (SELECT coalesce(json_agg(t), '[]') FROM ended_subscriptions t
-        WHERE integration = :integration AND customer = :customer),
+        WHERE integration = :integration AND customer = {customer}),
     'manual_grants', (SELECT coalesce(json_agg(t), '[]') FROM manual_grants t
-        WHERE integration = :integration AND customer = :customer),
+        WHERE integration = :integration AND customer = {customer}),
     'manual_revocations', (SELECT coalesce(json_agg(t), '[]') FROM manual_revocations t
-        WHERE integration = :integration AND customer = :customer),
+        WHERE integration = :integration AND customer = {customer}),
     'blocks', (SELECT coalesce(json_agg(t), '[]') FROM blocks t
-        WHERE integration = :integration AND customer = :customer),
+        WHERE integration = :integration AND customer = {customer}),
     'unblocks', (SELECT coalesce(json_agg(t), '[]') FROM unblocks t
-        WHERE integration = :integration AND customer = :customer)
-)::text
-""")
-"""From payment intents to their charges and from charges to their payment intents, as far as links lead."""
+        WHERE integration = :integration AND customer = {customer})
+)::text AS facts
+"""
+"""
+Of one customer; from payment intents to their charges and from charges to their payment intents, as far as links lead.
+"""
+
+_EACH = """
+SELECT asked.customer, known.facts
+FROM unnest(CAST(:customers AS text[])) AS asked (customer)
+CROSS JOIN LATERAL ({known}) AS known
+"""
+"""Of several customers: most of what one costs by itself is to plan its statement."""
+
+_FACTS_OF = text(_KNOWN.format(customer=":customer"))
+_FACTS_OF_EACH = text(_EACH.format(known=_KNOWN.format(customer="asked.customer")))
 
 _CUSTOMERS_OF = text("""
 WITH RECURSIVE linked AS (
@@ -102,6 +114,12 @@ def facts_of(connection: Connection, *, integration: str, customer: str) -> Cust
     """All that is known of a customer, as of the connection's snapshot."""
     found = connection.execute(_FACTS_OF, {"integration": integration, "customer": customer})
     return msgspec.json.decode(found.scalar_one(), type=CustomerFacts)
+
+
+def facts_of_each(connection: Connection, *, integration: str, customers: Sequence[str]) -> dict[str, CustomerFacts]:
+    """The same for several customers of an integration, by customer, in one statement."""
+    rows = connection.execute(_FACTS_OF_EACH, {"integration": integration, "customers": list(customers)})
+    return {row.customer: msgspec.json.decode(row.facts, type=CustomerFacts) for row in rows}
 
 
 def facts_with(connection: Connection, digests: Collection[bytes]) -> tuple[Fact, ...]:

@@ -145,13 +145,20 @@ invoices = Table(
     Column("pay_at", Text, comment="Stripe's hosted page of the invoice; opens it to whoever has it, so never logged"),
     moment("created", nullable=False),
     moment("due_date"),
+    moment("finalized_at", comment="this and the next three: as the snapshot gives it"),
+    moment("uncollectible_at"),
+    moment("voided_at"),
+    moment("paid_at"),
+    Column("invoice_plan", Text, nullable=False, comment="the metadata's entitlement_plan; empty: none"),
     Column("lines_complete", Boolean, nullable=False, comment="false: Stripe left lines out of the payload"),
     stated_at(),
     whole_digest(),
     CheckConstraint("status in ('open', 'uncollectible', 'paid', 'void')", name="not_a_draft"),
+    CheckConstraint("paid_at is null or status = 'paid'", name="paid_only_when_paid"),
+    CheckConstraint("voided_at is null or status = 'void'", name="voided_only_when_void"),
     Index(None, "integration", "customer"),
     Index("invoices_lacking_lines", "integration", "invoice", postgresql_where=text("NOT lines_complete")),
-    comment="What a person is shown of an invoice; decides nothing",
+    comment="What a person is shown of an invoice; decides what left-out lines hide, and nothing else",
 )
 
 customers = Table(

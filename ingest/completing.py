@@ -1,7 +1,8 @@
 """
 What was published incomplete and is fetched later: kept within bounds, tried again at growing pauses. Edge: asyncio.
 
-What is not completed when the process ends is lost from here, not from the log: `entitle complete` finds it there.
+What is not completed when the process ends, or that waiting alone does not mend, is lost from here, not from the log:
+`entitle complete` finds it there.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 
 from ingest.delivery import NotAnEvent, Publish
 from ingest.fetching import Fetching
 from ingest.publisher import Overloaded, Published, PublishFailed
-from ingest.stripe_api import NotFetched
+from ingest.stripe_api import NotFetched, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +29,26 @@ MOST_KEPT = 2_000
 MOST_KEPT_BYTES = 64 * 1024 * 1024
 """Records kept at once, and their values' bytes; those beyond are left to `entitle complete`."""
 
+ITS_OWN = frozenset({Outcome.MISSING, Outcome.REFUSED, Outcome.MALFORMED})
+"""What comes of a question because of the object, its account or the key: it says nothing of the next record."""
+
+MOST_TRIES = 3
+"""Of a record that fails so, each after a pause; then only an operator can mend it, and it makes room."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kept:
     record: Publish
     integration: str
+    tries: int = 0
+
+
+class _Came(Enum):
+    """What came of trying one record."""
+
+    COMPLETED = "completed"
+    FAILED_BY_ITSELF = "failed by itself"
+    FAILED_FOR_ALL = "failed for all"
 
 
 class Completing:
@@ -72,8 +89,7 @@ class Completing:
         if len(self._kept) >= MOST_KEPT or self._bytes + len(record.value) > MOST_KEPT_BYTES:
             log.warning("too many records are incomplete to keep this one: run `entitle complete` later")
             return
-        self._kept[place] = _Kept(record=record, integration=integration)
-        self._bytes += len(record.value)
+        self._add(place, _Kept(record=record, integration=integration))
         self._some.set()
 
     async def _complete_all(self) -> None:
@@ -83,7 +99,7 @@ class Completing:
                 await self._some.wait()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-                while self._kept and await self._complete_next():
+                if await self._try_each():
                     pause = FIRST_PAUSE_SECONDS
                 if not self._kept:
                     self._some.clear()
@@ -91,19 +107,47 @@ class Completing:
             log.critical("nothing is completed any more, by a fault of the program", exc_info=True)
             raise
 
-    async def _complete_next(self) -> bool:
-        """Try the one that has waited longest since its last try; whether it is done with."""
-        place, kept = next(iter(self._kept.items()))
+    async def _try_each(self) -> bool:
+        """Try each once, those that waited longest first, until one fails for all; whether any was completed."""
+        failed: set[tuple[str, str]] = set()
+        any_completed = False
+        while (place := next((each for each in self._kept if each not in failed), None)) is not None:
+            came = await self._try(place)
+            if came is _Came.FAILED_FOR_ALL:
+                break
+            if came is _Came.FAILED_BY_ITSELF:
+                failed.add(place)
+            else:
+                any_completed = True
+        return any_completed
+
+    async def _try(self, place: tuple[str, str]) -> _Came:
+        kept = self._kept[place]
         record = kept.record
         about = {"integration": kept.integration, "event_id": record.event_id, "event_type": record.event_type}
         try:
             whole = await self._fetching.completed(record.value, record.headers, kept.integration)
             at = await self._publish(whole)
         except (NotFetched, NotAnEvent, Overloaded, PublishFailed) as error:
-            log.info("still incomplete", extra={**about, "detail": str(error)})
-            self._kept[place] = self._kept.pop(place)  # others first
-            return False
-        del self._kept[place]
-        self._bytes -= len(record.value)
+            self._let_go(place)
+            by_itself = isinstance(error, NotAnEvent) or (isinstance(error, NotFetched) and error.outcome in ITS_OWN)
+            tries = kept.tries + by_itself
+            if tries == MOST_TRIES:
+                log.warning(
+                    "incomplete, and let go: run `entitle complete` once that is mended",
+                    extra={**about, "detail": str(error)},
+                )
+            else:
+                log.info("still incomplete", extra={**about, "detail": str(error)})
+                self._add(place, replace(kept, tries=tries))  # others first
+            return _Came.FAILED_BY_ITSELF if by_itself else _Came.FAILED_FOR_ALL
+        self._let_go(place)
         log.info("completed", extra={**about, "topic": at.topic, "partition": at.partition, "offset": at.offset})
-        return True
+        return _Came.COMPLETED
+
+    def _add(self, place: tuple[str, str], kept: _Kept) -> None:
+        self._kept[place] = kept
+        self._bytes += len(kept.record.value)
+
+    def _let_go(self, place: tuple[str, str]) -> None:
+        self._bytes -= len(self._kept.pop(place).record.value)

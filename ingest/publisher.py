@@ -1,9 +1,10 @@
 """
 Kafka for an event loop: a record is published when the brokers have it, or an exception says that they may not. Edge.
 
-kafka-python has a thread of its own. The loop only appends to that thread's batches (`send` can't block: it is called
-only while the topic's metadata is known), and the thread wakes the loop once for all records that a batch settled.
-Long because no other file of ingest may import kafka.
+kafka-python has a thread of its own, and each turn that it and the loop take costs both. So the loop gathers records
+for a moment and hands them over together, as one batch, and the thread wakes the loop once for all that a batch
+settled. `send` can't block: it is called only while the topic's metadata is known. Long because no other file of ingest
+may import kafka.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ API_VERSION = (4, 0)
 """What is spoken to the brokers. Given, not asked for: else the constructor would block until one answered."""
 
 DEADLINE_SECONDS = 5.0
-"""Longest wait for the brokers' confirmation of one record."""
+"""Longest wait for the brokers' confirmation of one record, but for `LOOK_SECONDS`."""
+
+LOOK_SECONDS = 0.25
+"""How often it is seen to that nobody waits longer."""
 
 AWAY_AFTER_SECONDS = 5.0
 """So long without an answer to the metadata that is asked for every second, and the brokers count as away."""
@@ -53,6 +57,7 @@ SETTINGS: Mapping[str, Any] = {
     "enable_idempotence": True,
     "api_version": API_VERSION,
     "batch_size": 512 * 1024,  # the default, 16 KiB, holds two events
+    "linger_ms": 1,  # the thread wakes with the first that is handed over, and should take all
     "max_request_size": MAX_MESSAGE_BYTES,
     "request_timeout_ms": 4_000,
     "delivery_timeout_ms": 4_500,
@@ -61,6 +66,9 @@ SETTINGS: Mapping[str, Any] = {
     "reconnect_backoff_max_ms": 1_000,
     "metrics_enabled": False,
 }
+
+
+AWAY = "Kafka can't be reached, or has no such topic"
 
 
 class PublishFailed(Exception):
@@ -86,6 +94,7 @@ class KafkaPublisher:
 
     *security* are kafka-python's `security_protocol`, `sasl_*` and `ssl_*`. At most *max_records* and *max_bytes* of
     keys and values are under way at once; what its caller stopped waiting for counts until the producer lets go of it.
+    A record waits *linger_ms* for others to share its batch, if the last one found some.
     """
 
     def __init__(
@@ -94,7 +103,7 @@ class KafkaPublisher:
         topic: str,
         *,
         security: Mapping[str, Any] | None = None,
-        linger_ms: int = 2,
+        linger_ms: int = 5,
         max_records: int = 1_000,
         max_bytes: int = 64 * 1024 * 1024,
     ) -> None:
@@ -102,13 +111,15 @@ class KafkaPublisher:
         self._settings = {
             **SETTINGS,
             "bootstrap_servers": [server.strip() for server in bootstrap_servers.split(",")],
-            "linger_ms": linger_ms,
             **(security or {}),
         }
+        self._linger_seconds = linger_ms / 1000
         self._max_records = max_records
         self._max_bytes = max_bytes
-        self._records = 0
+        self._under_way: set[_UnderWay] = set()
         self._bytes = 0
+        self._gathered: list[_UnderWay] = []
+        self._had_company = False
         self._settled: deque[_UnderWay] = deque()
         self._loop_is_woken = False
         self._turn = 0
@@ -130,6 +141,7 @@ class KafkaPublisher:
         self._watch.cancel()
         with suppress(asyncio.CancelledError):
             await self._watch
+        self._hand_over()
         await asyncio.gather(*self._closing, asyncio.to_thread(self._link.close))
 
     def ready(self) -> bool:
@@ -142,36 +154,42 @@ class KafkaPublisher:
 
         Raises `Overloaded` and `PublishFailed`; within `DEADLINE_SECONDS` in any case.
         """
-        link = self._link
-        try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                if not link.is_up():
-                    await link.first_answer()
-                under_way = self._send(link, key, value, headers)
-                await under_way.confirmed
-        except TimeoutError:
-            self._renew(link)
-            raise PublishFailed(f"Kafka did not confirm the event within {DEADLINE_SECONDS:.0f} seconds") from None
-        if (error := under_way.error) is not None:
-            self._renew(link)
-            raise PublishFailed(f"Kafka did not take the event: {type(error).__name__}") from error
+        since = monotonic()
+        if not self._link.is_up():
+            await self._link.first_answer()
+        under_way = self._gather(key, value, headers, since)
+        if (failure := await under_way.confirmed) is not None:
+            raise failure
         return Published(topic=self._topic, partition=under_way.metadata.partition, offset=under_way.metadata.offset)
 
-    def _send(self, link: _Link, key: bytes, value: bytes, headers: Headers) -> _UnderWay:
+    def _gather(self, key: bytes, value: bytes, headers: Headers, since: float) -> _UnderWay:
         size = len(key) + len(value)
-        if self._records >= self._max_records or self._bytes + size > self._max_bytes:
-            raise Overloaded(f"{self._records} events are waiting for Kafka's confirmation")
-        under_way = _UnderWay(self, self._loop.create_future(), size)
-        try:
-            sent = link.producer.send(
-                self._topic, key=key, value=value, headers=headers, partition=link.partition(self._turn)
-            )
-        except KafkaError as error:
-            raise PublishFailed(f"Kafka's producer did not take the event: {type(error).__name__}") from error
-        self._records += 1
+        if len(self._under_way) >= self._max_records or self._bytes + size > self._max_bytes:
+            raise Overloaded(f"{len(self._under_way)} events are waiting for Kafka's confirmation")
+        under_way = _UnderWay(self, self._loop.create_future(), key, value, headers, since)
+        self._under_way.add(under_way)
         self._bytes += size
-        sent.chain(under_way)
+        if not self._gathered:
+            self._loop.call_later(self._linger_seconds if self._had_company else 0, self._hand_over)
+        self._gathered.append(under_way)
         return under_way
+
+    def _hand_over(self) -> None:
+        """Give the producer all that was gathered, for one partition."""
+        together, self._gathered = self._gathered, []
+        self._had_company = len(together) > 1
+        link = self._link
+        if not link.is_up():  # it was, when they were gathered; `send` would block now
+            for under_way in together:
+                self._let_go(under_way, PublishFailed(AWAY))
+            return
+        partition = link.partition(self._turn)
+        for under_way in together:
+            under_way.link = link
+            try:
+                link.send(under_way, partition)
+            except KafkaError as error:
+                self._let_go(under_way, _failure("Kafka's producer did not take the event", error))
 
     def _settle_soon(self, under_way: _UnderWay) -> None:
         """On the producer's thread: hand a settled record to the loop, which is woken once for all of a batch."""
@@ -186,18 +204,29 @@ class KafkaPublisher:
         self._turn += 1
         while self._settled:
             under_way = self._settled.popleft()
-            self._records -= 1
-            self._bytes -= under_way.size
-            if not under_way.confirmed.done():
-                under_way.confirmed.set_result(None)
+            if under_way.error is None:
+                self._let_go(under_way, None)
+            else:
+                self._renew(under_way.link)
+                self._let_go(under_way, _failure("Kafka did not take the event", under_way.error))
+
+    def _let_go(self, under_way: _UnderWay, failure: PublishFailed | None) -> None:
+        self._under_way.discard(under_way)
+        self._bytes -= len(under_way.key) + len(under_way.value)
+        under_way.tell(failure)
 
     async def _renew_what_is_silent(self) -> None:
+        """Give up what was not confirmed in time, which counts until the producer lets go of it, and replace that."""
         while True:
-            await asyncio.sleep(1)
+            await asyncio.sleep(LOOK_SECONDS)
+            latest = monotonic() - DEADLINE_SECONDS
+            for late in [each for each in self._under_way if each.since < latest and not each.confirmed.done()]:
+                late.tell(PublishFailed(f"Kafka did not confirm the event within {DEADLINE_SECONDS:.0f} seconds"))
+                self._renew(late.link)
             if self._link.silent_for() > RENEW_AFTER_SECONDS:
                 self._renew(self._link)
 
-    def _renew(self, link: _Link) -> None:
+    def _renew(self, link: _Link | None) -> None:
         """Put another producer in the place of *link*, unless that has been done."""
         if self._link is link:
             log.warning("replacing Kafka's producer, which failed or hears nothing")
@@ -208,14 +237,30 @@ class KafkaPublisher:
 
 
 class _UnderWay:
-    """A record on its way; has the two methods that `kafka.future.Future.chain` calls, on the producer's thread."""
+    """
+    A record on its way, *since* when, and what becomes of it: *confirmed* is None, or why it failed.
 
-    __slots__ = ("confirmed", "error", "metadata", "publisher", "size")
+    Has the two methods that `kafka.future.Future.chain` calls, on the producer's thread.
+    """
 
-    def __init__(self, publisher: KafkaPublisher, confirmed: asyncio.Future[None], size: int) -> None:
+    __slots__ = ("confirmed", "error", "headers", "key", "link", "metadata", "publisher", "since", "value")
+
+    def __init__(
+        self,
+        publisher: KafkaPublisher,
+        confirmed: asyncio.Future[PublishFailed | None],
+        key: bytes,
+        value: bytes,
+        headers: Headers,
+        since: float,
+    ) -> None:
         self.publisher = publisher
         self.confirmed = confirmed
-        self.size = size
+        self.key = key
+        self.value = value
+        self.headers = headers
+        self.since = since
+        self.link: _Link | None = None
         self.metadata: Any = None
         self.error: BaseException | None = None
 
@@ -226,6 +271,17 @@ class _UnderWay:
     def failure(self, error: BaseException) -> None:
         self.error = error
         self.publisher._settle_soon(self)
+
+    def tell(self, failure: PublishFailed | None) -> None:
+        """Wake whoever waits for it, if somebody still does."""
+        if not self.confirmed.done():
+            self.confirmed.set_result(failure)
+
+
+def _failure(what: str, error: BaseException) -> PublishFailed:
+    failure = PublishFailed(f"{what}: {type(error).__name__}")
+    failure.__cause__ = error
+    return failure
 
 
 class _Link:
@@ -242,7 +298,7 @@ class _Link:
         self._topic = topic
         self._client: Any
         self._made_at = self._heard_at = monotonic()
-        self.producer = KafkaProducer(kafka_client=self._connect, **settings)
+        self._producer = KafkaProducer(kafka_client=self._connect, **settings)
         self._client.cluster.add_topic(topic)
 
     def _connect(self, **configs: Any) -> Any:
@@ -277,18 +333,25 @@ class _Link:
         partitions: list[int] = sorted(choice)
         return partitions[turn % len(partitions)]
 
+    def send(self, record: _UnderWay, partition: int) -> None:
+        """Give *record* to the producer, which tells it what became of it. Raises `KafkaError`."""
+        sent = self._producer.send(
+            self._topic, key=record.key, value=record.value, headers=record.headers, partition=partition
+        )
+        sent.chain(record)
+
     async def first_answer(self) -> None:
         """Wait for a producer that has just been made; `PublishFailed` if it knows no such topic by then, or later."""
         while not self.is_up():
             if monotonic() - self._made_at > FIRST_ANSWER_SECONDS:
-                raise PublishFailed("Kafka can't be reached, or has no such topic")
+                raise PublishFailed(AWAY)
             await asyncio.sleep(0.01)
 
     def close(self) -> None:
         """Block until all is confirmed or given up, at most about `CLOSE_SECONDS`."""
         try:
-            self.producer.close(timeout=CLOSE_SECONDS)
+            self._producer.close(timeout=CLOSE_SECONDS)
         except KafkaError as error:
             log.warning("closed Kafka's producer with records unconfirmed: %s", type(error).__name__)
             # close() leaves its thread running when the flush it begins with runs out of time.
-            self.producer._sender.force_close()
+            self._producer._sender.force_close()

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from schemas.invoice_line import PLAN_KEY
 
 # fmt: off
@@ -64,49 +66,63 @@ E_MAIL = re.compile(rf"(?<![^{_NO_PART}])[^{_NO_PART}]++@[^{_NO_PART}.]++(?:\.[^
 
 REMOVED_E_MAIL = "[e-mail removed]"
 
+NESTED = frozenset({dict, list})
+
 
 def redacted(event: Mapping[str, Any]) -> dict[str, Any]:
     """
-    A copy of *event* without personal data; ids, amounts and periods are as Stripe sent them.
+    *event* without personal data; ids, amounts and periods are as Stripe sent them.
 
     E-mail addresses are also replaced where they stand in other text or in a metadata key. Metadata is anybody's: it
     loses the listed keys and e-mail addresses as all else does, but a text under `PLAN_KEY` stays as it is: a plan
     may have any name. *event* is not changed.
     """
-    about = event.get("object")
-    kept = KEPT_OF_PEOPLE if type(about) is str and about in ABOUT_PEOPLE else None
-    copy = {}
-    for key, value in event.items():
-        if key in PERSONAL or (kept is not None and key not in kept):
-            continue
-        # Inlined rather than left to _clean: one call per key is a third of the whole (370 keys, 43 against 59 µs).
-        kind = type(value)
-        if kind is str:
-            if "@" in value:
-                value = E_MAIL.sub(REMOVED_E_MAIL, value)
-        elif kind is dict or kind is list:
-            value = _clean(value) if key != "metadata" else _clean_metadata(value)
-        copy[key if "@" not in key else E_MAIL.sub(REMOVED_E_MAIL, key)] = value
-    return copy
+    kept = _kept(event)
+    # Few events have an @ left by now. To look once, in their bytes, takes a tenth of the time of looking in each text.
+    return _masked(kept) if b"@" in msgspec.json.encode(kept) else kept
 
 
-def _clean_metadata(value: Any) -> Any:
-    """The keys are the merchant's own: one that is called `object` does not make a person or a card of them."""
-    if type(value) is not dict:
-        return _clean(value)
+def _kept(members: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not listed, all the way down."""
+    about = members.get("object")
+    if type(about) is str and about in ABOUT_PEOPLE:
+        members = {key: value for key, value in members.items() if key in KEPT_OF_PEOPLE}
     return {
-        E_MAIL.sub(REMOVED_E_MAIL, key): member if key == PLAN_KEY and type(member) is str else _clean(member)
+        key: value if type(value) not in NESTED else _kept_within(value, is_metadata=key == "metadata")
+        for key, value in members.items()
+        if key not in PERSONAL
+    }
+
+
+def _kept_within(value: Any, *, is_metadata: bool = False) -> Any:
+    if type(value) is list:
+        return [item if type(item) not in NESTED else _kept_within(item) for item in value]
+    if not is_metadata:
+        return _kept(value)
+    # Its keys are the merchant's own: one that is called `object` does not make a person or a card of them.
+    return {
+        key: member if type(member) not in NESTED else _kept_within(member)
         for key, member in value.items()
         if key not in PERSONAL
     }
 
 
-def _clean(value: Any) -> Any:
+def _masked(members: Mapping[str, Any], *, is_metadata: bool = False) -> dict[str, Any]:
+    """The same with e-mail addresses replaced."""
+    return {
+        _mask(key): member if is_metadata and key == PLAN_KEY and type(member) is str else _masked_within(key, member)
+        for key, member in members.items()
+    }
+
+
+def _masked_within(key: str, value: Any) -> Any:
     kind = type(value)
     if kind is dict:
-        return redacted(value)
+        return _masked(value, is_metadata=key == "metadata")
     if kind is list:
-        return [_clean(item) for item in value]
-    if kind is str and "@" in value:
-        return E_MAIL.sub(REMOVED_E_MAIL, value)
-    return value
+        return [_masked_within("", item) for item in value]
+    return _mask(value) if kind is str else value
+
+
+def _mask(text: str) -> str:
+    return E_MAIL.sub(REMOVED_E_MAIL, text) if "@" in text else text

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from consumers.failures import AnotherLog, OffsetOutOfRange, TooManyDeadLetters
 from ops import processes, settings
 from ops.act_commands import block, grant, revoke, unblock
+from ops.acts_listing import acts
 from ops.asking import NoAnswer
 from ops.catalog_commands import catalog
 from ops.catalog_difference import catalog_diff
@@ -169,6 +170,7 @@ entitle.add_command(block)
 entitle.add_command(unblock)
 entitle.add_command(dead_letters)
 entitle.add_command(replay)
+entitle.add_command(acts)
 
 
 def main() -> None:

@@ -7,20 +7,21 @@ is of one moment, and of two customers perhaps of two.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
-from entitlements.domain.access import Scope, standing
+from entitlements.domain.access import Scope, invoices_of, standing_with
 from entitlements.domain.catalog import Revision, Revisions
 from entitlements.domain.difference import Difference, compared
 from entitlements.domain.difference_ahead import NextTerms, next_terms
 from entitlements.domain.difference_sources import Side, sold_by
 from entitlements.domain.facts import CustomerFacts
 from entitlements.everyone import CustomerName, customers_behind
-from entitlements.reading import catalog_revisions_in, facts_of
+from entitlements.reading import catalog_revisions_in, facts_of_each
 from entitlements.store import as_revisions
 from ops.catalog_file import CatalogFile
 from ops.operator_log import succeeding
@@ -85,13 +86,22 @@ def customers_compared(on: Engine, proposal: Proposal, now: datetime) -> Iterato
     while proposal.following is not None:
         with on.connect() as connection:
             names = customers_behind(connection, last, most=AT_ONCE)
-            known = [facts_of(connection, integration=name.integration, customer=name.customer) for name in names]
+            known = _facts_of(connection, names)
         if not names:
             return
         sold = {integration: _sold(integration, proposal) for integration in {name.integration for name in names}}
-        for name, facts in zip(names, known, strict=True):
-            yield _compared(name, facts, proposal, sold[name.integration], now)
+        for name in names:
+            yield _compared(name, known[name], proposal, sold[name.integration], now)
         last = names[-1]
+
+
+def _facts_of(connection: Connection, names: Sequence[CustomerName]) -> Mapping[CustomerName, CustomerFacts]:
+    found: dict[CustomerName, CustomerFacts] = {}
+    for integration, of_integration in groupby(names, key=lambda name: name.integration):
+        customers = [name.customer for name in of_integration]
+        known = facts_of_each(connection, integration=integration, customers=customers)
+        found |= {CustomerName(integration=integration, customer=customer): facts for customer, facts in known.items()}
+    return found
 
 
 Sold = Mapping[str, frozenset[str]]
@@ -106,8 +116,9 @@ def _compared(
     name: CustomerName, facts: CustomerFacts, proposal: Proposal, sold: tuple[Sold, Sold], now: datetime
 ) -> Compared:
     scope = Scope(integration=name.integration)
-    before = Side(standing=standing(facts, scope, proposal.before), sold=sold[0])
-    after = Side(standing=standing(facts, scope, proposal.after), sold=sold[1])
+    invoices = invoices_of(facts)
+    before = Side(standing=standing_with(invoices, facts, scope, proposal.before), sold=sold[0])
+    after = Side(standing=standing_with(invoices, facts, scope, proposal.after), sold=sold[1])
     return Compared(
         name=name,
         difference=compared(before, after),

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Any
@@ -41,8 +41,11 @@ INVOICES_AT_ONCE = 100
 AT_ONCE = 4
 """Records that are completed at once: it leaves ingest most of what Stripe allows in a second."""
 
-HOPELESS = frozenset({Outcome.NO_KEY, Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.LATE, Outcome.LIMITED})
-"""What comes of one question because of Stripe or the key, and so would come of the next."""
+OF_ITS_KEY = frozenset({Outcome.NO_KEY, Outcome.REFUSED, Outcome.LIMITED})
+"""What comes of one question because of the integration's key, and so would come of its next."""
+
+OF_STRIPE = frozenset({Outcome.UNREACHABLE, Outcome.LATE})
+"""What comes of one question because of Stripe, and so would come of any next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +60,12 @@ class Lacking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What became of a record: where it is whole, or why it is not."""
+    """What became of a record: where it is whole, or why it is not; *outcome* is of asking Stripe, if that failed."""
 
     lacking: Lacking
     at: Address | None = None
     why_not: str = ""
-    is_hopeless: bool = False
+    outcome: Outcome | None = None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -128,26 +131,49 @@ async def _complete(
     invoices: Sequence[IncompleteInvoice],
     say: Callable[[Done], None],
 ) -> list[Done]:
-    """What became of each record; ends early where Stripe or the key fails for all that are asked at once."""
+    """What became of each record that was tried."""
     publisher = KafkaPublisher(source.bootstrap, EVENTS, security=source.security)
-    results: list[Done] = []
+
+    async def found_in_log(some: Sequence[IncompleteInvoice]) -> list[tuple[Lacking, Record | None]]:
+        lacking = await asyncio.to_thread(_lacking, engine, some)
+        records = await asyncio.to_thread(records_at, source, [each.address for each in lacking])
+        return [(each, records.get(each.address)) for each in lacking]
+
+    async def completed(lacking: Lacking, record: Record | None) -> Done:
+        done = await _completed(fetching, publisher, lacking, record)
+        say(done)
+        return done
+
     await publisher.start()
     try:
-        for some in _chunks(invoices):
-            lacking = await asyncio.to_thread(_lacking, engine, some)
-            records = await asyncio.to_thread(records_at, source, [each.address for each in lacking])
-            for start in range(0, len(lacking), AT_ONCE):
-                together = lacking[start : start + AT_ONCE]
-                done = await asyncio.gather(
-                    *(_completed(fetching, publisher, each, records.get(each.address)) for each in together)
-                )
-                for each in done:
-                    say(each)
-                results += done
-                if all(each.is_hopeless for each in done):
-                    return results
+        return await each_tried(invoices, found_in_log, completed)
     finally:
         await publisher.close()
+
+
+async def each_tried(
+    invoices: Sequence[IncompleteInvoice],
+    found_in_log: Callable[[Sequence[IncompleteInvoice]], Awaitable[Sequence[tuple[Lacking, Record | None]]]],
+    completed: Callable[[Lacking, Record | None], Awaitable[Done]],
+) -> list[Done]:
+    """
+    What became of each record, `AT_ONCE` of them together.
+
+    Where the key fails for all that are asked together, the rest of its integration is left; where Stripe does, all is.
+    """
+    results: list[Done] = []
+    left: set[str] = set()
+    for some in _chunks(invoices):
+        integration = some[0].integration
+        records = [] if integration in left else await found_in_log(some)
+        for start in range(0, len(records), AT_ONCE):
+            done = await asyncio.gather(*(completed(*each) for each in records[start : start + AT_ONCE]))
+            results += done
+            if all(each.outcome in OF_STRIPE for each in done):
+                return results
+            if all(each.outcome in OF_ITS_KEY for each in done):
+                left.add(integration)
+                break
     return results
 
 
@@ -181,7 +207,7 @@ async def _completed(fetching: Fetching, publisher: KafkaPublisher, lacking: Lac
         whole = await fetching.completed(record.value, list(record.headers), lacking.integration)
         at = await publisher.publish(key=whole.key, value=whole.value, headers=whole.headers)
     except NotFetched as error:
-        return Done(lacking=lacking, why_not=str(error), is_hopeless=error.outcome in HOPELESS)
+        return Done(lacking=lacking, why_not=str(error), outcome=error.outcome)
     except (NotAnEvent, Overloaded, PublishFailed) as error:
         return Done(lacking=lacking, why_not=str(error))
     return Done(lacking=lacking, at=(at.topic, at.partition, at.offset))

@@ -27,11 +27,11 @@ log = logging.getLogger(__name__)
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 OURS = ("schemas", "ingest", "entitlements", "consumers", "ops")
-QUIET = {"kafka": logging.CRITICAL, "uvicorn": logging.WARNING}
+QUIET = {"kafka": logging.CRITICAL}
 """Libraries that say at length what our own lines say once; kafka-python at DEBUG writes whole records."""
 
-_NOT_OURS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
-"""What `logging` and uvicorn keep in every record for themselves."""
+_NOT_OURS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+"""What `logging` keeps in every record for itself."""
 
 _BARE = re.compile(r"[\w.:/@+*-]+")
 """What needs no quotes to be one value."""

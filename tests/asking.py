@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-import uvicorn
 from prometheus_client import CollectorRegistry
 
 from entitlements.api import snapshots
@@ -23,6 +23,7 @@ from entitlements.domain.facts import Fact
 from entitlements.store import record
 from ops.database import SETTINGS, migrate
 from ops.database import engine as engine_on
+from ops.serving import server as server_of
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 ANY = "any"
@@ -116,16 +117,15 @@ def listening(url: str, *facts: Fact, tables: bool = True) -> Iterator[Api]:
             metrics=Metrics(CollectorRegistry()),
             admins=parse_tokens(ADMIN_TOKENS),
         )
-        server = uvicorn.Server(
-            uvicorn.Config(app, port=0, ws="none", lifespan="on", log_config=None, access_log=False)
-        )
-        thread = threading.Thread(target=server.run)
+        server, listener = server_of(app, shutdown_seconds=5), socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
             while not server.started:
                 assert thread.is_alive(), "the server did not start"
                 thread.join(0.01)
-            yield Api(port=server.servers[0].sockets[0].getsockname()[1], engine=engine)
+            yield Api(port=port, engine=engine)
         finally:
             server.should_exit = True
             thread.join()

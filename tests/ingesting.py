@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import uvicorn
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry
@@ -28,6 +27,7 @@ from ingest.app import SHUTDOWN_SECONDS, ingest_app
 from ingest.delivery import Integration
 from ingest.metrics import Metrics
 from ingest.publisher import KafkaPublisher
+from ops.http_server import Server
 from ops.serving import serve, server
 from schemas.topics import MAX_MESSAGE_BYTES
 from tests.webhooks import SECRET, signature
@@ -130,7 +130,7 @@ def main() -> None:
     serve(_server(bootstrap, topic, [MAIN]), socket.socket(fileno=int(number)))
 
 
-def _server(bootstrap: str, topic: str, integrations: Sequence[Integration]) -> uvicorn.Server:
+def _server(bootstrap: str, topic: str, integrations: Sequence[Integration]) -> Server:
     publisher = KafkaPublisher(bootstrap, topic)
     metrics = Metrics(CollectorRegistry())
     app = ingest_app({each.name: each for each in integrations}, publisher, time.monotonic, metrics)

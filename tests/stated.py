@@ -113,6 +113,11 @@ def snapshot(customer: str, **changed: Any) -> InvoiceSnapshot:
         "pay_at": PAY_AT,
         "created": JUNE,
         "due_date": None,
+        "finalized_at": JUNE,
+        "uncollectible_at": None,
+        "voided_at": None,
+        "paid_at": None,
+        "invoice_plan": "",
         "lines_complete": True,
         "stated_at": JUNE,
     }

@@ -6,7 +6,7 @@ Contract, section 6. Everything known is taken in, whenever it became known; onl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -65,7 +65,18 @@ def standing(facts: CustomerFacts, scope: Scope, revisions: Revisions) -> Standi
     """
     What a customer has, once for many questions. A customer is *named* when Stripe, or an operator, ever named it.
     """
-    invoices = with_items(histories(facts))
+    return standing_with(invoices_of(facts), facts, scope, revisions)
+
+
+def invoices_of(facts: CustomerFacts) -> dict[str, InvoiceHistory]:
+    """A customer's invoices, by id: the same in any scope and under any revisions."""
+    return with_items(histories(facts))
+
+
+def standing_with(
+    invoices: Mapping[str, InvoiceHistory], facts: CustomerFacts, scope: Scope, revisions: Revisions
+) -> Standing:
+    """What `standing` is, from invoices that are joined already, as `invoices_of` does, for to join them costs most."""
     in_scope = billed_in(scope, invoices, revisions)
     sold = {cycle.invoice.id for cycle in in_scope.cycles}
     pages: dict[str, list[tuple[datetime, str]]] = {}
@@ -168,7 +179,7 @@ def _allowed(customer: Standing, api: str, at: datetime, spans: list[Span], manu
         reason=reason,
         max_age=_until_next(at, ALLOW_MAX_AGE, [until]),
         until=None if until == END_OF_TIME else until,
-        quotas=added_up([_plan_and_quantity(each) for each in speaking]),
+        quotas=added_up(list({_counts_as(each): _plan_and_quantity(each) for each in speaking}.values())),
     )
     match min(speaking, key=_shown_first):
         case Span(cycle=cycle):
@@ -186,6 +197,11 @@ def _allowed(customer: Standing, api: str, at: datetime, spans: list[Span], manu
 def _shown_first(given: Span | Manual) -> tuple[float, tuple[str, ...]]:
     names = _names(given.cycle) if isinstance(given, Span) else (given.grant.id,)
     return -given.period.end.timestamp(), names
+
+
+def _counts_as(given: Span | Manual) -> Hashable:
+    """What adds to quotas once, however many of its lines speak."""
+    return given.cycle.counts_as if isinstance(given, Span) else given.grant.digest
 
 
 def _plan_and_quantity(given: Span | Manual) -> tuple[Plan | None, Decimal]:

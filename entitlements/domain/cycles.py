@@ -8,7 +8,7 @@ subscription's end), and what withholds it for a time or for good (money given b
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -42,7 +42,7 @@ class Cycle:
     A line that grants its plan's APIs for a cycle when its invoice is paid.
 
     *quantity* multiplies the plan's quotas. *ended_at* is when a credit ended it, whatever it had given by then; while
-    it is *withheld* it grants nothing.
+    it is *withheld* it grants nothing. *by_invoice* says that the invoice's metadata alone named its plan.
     """
 
     line: BilledLine
@@ -53,6 +53,12 @@ class Cycle:
     quantity: Decimal
     ended_at: datetime | None
     withheld: tuple[Withheld, ...] = ()
+    by_invoice: bool = False
+
+    @property
+    def counts_as(self) -> tuple[Hashable, ...]:
+        """Cycles that are equal in this count once together (contract, section 3); any other counts by itself."""
+        return (self.invoice.id, self.plan.name, self.period) if self.by_invoice else (self.invoice.id, self.line.id)
 
     @property
     def paid(self) -> Period | None:
@@ -75,13 +81,17 @@ class Cycle:
 def cycles_of(
     invoices: Mapping[str, InvoiceHistory], integration: str, revisions: Revisions
 ) -> tuple[list[Cycle], list[BilledLine]]:
-    """The cycles that a customer's invoices bill for, and the lines of no plan."""
+    """
+    The cycles that a customer's invoices bill for, and the lines of no plan.
+
+    Of lines that count once together those are left out that add nothing to the others.
+    """
     cycles: list[Cycle] = []
     unmapped: list[BilledLine] = []
     endings = _endings(invoices)
     for invoice in invoices.values():
         taken_back = _taken_back(invoice)
-        by_invoice: dict[tuple[str, Period], list[Cycle]] = defaultdict(list)
+        alike: dict[tuple[Hashable, ...], list[Cycle]] = defaultdict(list)
         for line in invoice.lines:
             if not _may_grant(line, invoice):
                 continue
@@ -93,11 +103,8 @@ def cycles_of(
             cycle = _cycle(line, invoice, plan, revision.number, endings.get((invoice.id, line.id)))
             if cycle is not None:
                 cycle = replace(cycle, withheld=tuple(_withheld(cycle, taken_back)))
-            if cycle is not None and plan.by_invoice:
-                by_invoice[plan.plan.name, cycle.period].append(cycle)
-            elif cycle is not None:
-                cycles.append(cycle)
-        cycles += [min(alike, key=_ends_last) for alike in by_invoice.values()]
+                alike[cycle.counts_as].append(cycle)
+        cycles += [cycle for each in alike.values() for cycle in _needed(each)]
     return cycles, unmapped
 
 
@@ -116,10 +123,18 @@ def _plan_of(
     )
 
 
-def _ends_last(cycle: Cycle) -> tuple[float, bool, str]:
-    """Of lines that count once together, the one of which most is left, and rather one that is no proration."""
-    ends = max((left.end for left in cycle.left_of(cycle.period)), default=cycle.period.start)
-    return (-ends.timestamp(), cycle.line.proration, cycle.line.id)
+def _needed(alike: list[Cycle]) -> list[Cycle]:
+    """
+    Of cycles that count once together, one that nothing ends or withholds; else each that is taken back otherwise.
+
+    Each ends by itself (R9): where two are taken back at different times, either may be what is open. A proration
+    stands for none but prorations, since it gives nothing before it is paid (R2).
+    """
+    whole = [cycle for cycle in alike if not cycle.line.proration and cycle.left_of(cycle.period) == (cycle.period,)]
+    if whole:
+        return whole[:1]
+    unlike = {(cycle.line.proration, cycle.ended_at, cycle.withheld): cycle for cycle in reversed(alike)}
+    return list(reversed(unlike.values()))
 
 
 def _may_grant(line: BilledLine, invoice: InvoiceHistory) -> bool:
@@ -153,6 +168,7 @@ def _cycle(
         period=period,
         quantity=Decimal(1) if named.by_invoice or line.quantity is None else line.quantity,
         ended_at=ended_at,
+        by_invoice=named.by_invoice,
     )
 
 

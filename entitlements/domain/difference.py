@@ -111,6 +111,8 @@ class _Api:
 
     def opening(self, api: str, at: datetime) -> Opening | None:
         """How the API is open at *at*, as the decision says it; None where it is not."""
+        if not self.sources:
+            return None
         spans = tuple(source for source in self.sources if isinstance(source, Span))
         manual = tuple(source for source in self.sources if isinstance(source, Manual))
         billed = replace(self.standing.billed, cycles=(), spans=spans)
@@ -196,7 +198,8 @@ def _name(source: Source) -> tuple[Hashable, ...]:
     """What tells a source from another, for one API: all that a decision takes from it but its period."""
     match source:
         case Span(reason=reason, cycle=cycle):
-            return reason, cycle.invoice.id, cycle.line.id, cycle.plan.name, cycle.plan.quotas, cycle.quantity
+            by = (cycle.invoice.id, cycle.line.id, *cycle.counts_as)
+            return reason, by, cycle.plan.name, cycle.plan.quotas, cycle.quantity
         case Manual(grant=grant, plan=plan):
             return grant.id, plan and (plan.name, plan.quotas)
 

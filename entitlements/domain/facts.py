@@ -116,9 +116,11 @@ class InvoiceSnapshot:
     """
     What a person is shown of an invoice: its number, status, amounts and where to pay it.
 
-    It decides little: the due date, and since when a status was shown, where lines that Stripe left out hide them.
+    It decides little: the due date, the plan that the metadata names, and when it came to which status, where Stripe
+    left out all the lines of which another fact would say so.
 
-    Amounts are in the currency's smallest unit.
+    The times are those that the snapshot gives, for its status and those below. *invoice_plan* is empty where the
+    metadata named none. Amounts are in the currency's smallest unit.
     """
 
     integration: str
@@ -135,6 +137,11 @@ class InvoiceSnapshot:
     pay_at: str | None
     created: datetime
     due_date: datetime | None
+    finalized_at: datetime | None
+    uncollectible_at: datetime | None
+    voided_at: datetime | None
+    paid_at: datetime | None
+    invoice_plan: str
     lines_complete: bool
     stated_at: datetime
     _digest: bytes | None = memo()

@@ -34,7 +34,8 @@ def grant_spoke(grant: ExplainedGrant, at: datetime) -> str:
         case How.NOT_FINALIZED:
             return f"not yet: finalized {moment(invoice.finalized_at)}"
         case How.WITHHELD:
-            return f"not paid: unpaid terms withheld, {listed(grant.because_of, 'and') or 'another invoice'} is overdue"
+            overdue = listed(grant.because_of, "and") or "another invoice"
+            return f"not paid: unpaid terms withheld, {overdue} {'are' if len(grant.because_of) > 1 else 'is'} overdue"
         case How.OPEN:
             return _not_paid(grant, at)
         case How.UNCOLLECTIBLE:

@@ -182,18 +182,14 @@ def _joined(
     for revocation in revocations:
         if revocation.kind is RevocationKind.CREDITED and revocation.line is not None:
             credited[revocation.line].append(revocation)
-    moments, is_contradictory = believed(_moments(grants, revocations, snapshots))
-    invoice_plan = first_stated((grant.stated_at, grant.invoice_plan or None) for grant in grants)
+    moments, is_contradictory = believed(moments_of(grants, revocations, snapshots))
+    said: list[Grant | InvoiceSnapshot] = [*grants, *snapshots]
+    invoice_plan = first_stated((each.stated_at, each.invoice_plan or None) for each in said)
     return InvoiceHistory(
         id=name,
         created=first_known((grant.stated_at, grant.invoice_created) for grant in grants),
         billing_reason=first_known((grant.stated_at, grant.billing_reason) for grant in grants),
-        due_date=first_stated(
-            [
-                *((grant.stated_at, grant.due_date) for grant in grants),
-                *((snapshot.stated_at, snapshot.due_date) for snapshot in snapshots),
-            ]
-        ),
+        due_date=first_stated((each.stated_at, each.due_date) for each in said),
         moments=moments,
         is_contradictory=is_contradictory,
         lines=tuple(billed_line(said, invoice_plan, ends) for _, said in sorted(lines.items())),
@@ -202,12 +198,13 @@ def _joined(
     )
 
 
-def _moments(
-    grants: list[Grant], revocations: list[Revocation], snapshots: list[InvoiceSnapshot]
+def moments_of(
+    grants: Iterable[Grant], revocations: Iterable[Revocation], snapshots: Iterable[InvoiceSnapshot]
 ) -> dict[InvoiceStatus, datetime]:
     """
-    Since when a status was shown that no snapshot gives a time, a snapshot tells too of which no line states anything,
-    for Stripe left the others out.
+    When it came to each status: the smallest time that any snapshot gives or, where none does, since when it was shown.
+
+    A snapshot of which no line states anything, for Stripe left the others out, tells both as well as any.
     """
     given: dict[InvoiceStatus, list[datetime | None]] = defaultdict(list)
     shown: dict[InvoiceStatus, list[datetime]] = defaultdict(list)
@@ -219,10 +216,12 @@ def _moments(
         shown[revocation.status or _STATUS_OF[revocation.kind]].append(revocation.stated_at)
         given[_STATUS_OF[revocation.kind]].append(revocation.at)
         given[InvoiceStatus.OPEN].append(revocation.finalized_at)
-    furthest = max(map(RANK.__getitem__, shown), default=0)
     for snapshot in snapshots:
-        if RANK[snapshot.status] <= furthest:  # how far it came, grants and revocations say
-            shown[snapshot.status].append(snapshot.stated_at)
+        shown[snapshot.status].append(snapshot.stated_at)
+        given[InvoiceStatus.OPEN].append(snapshot.finalized_at)
+        given[InvoiceStatus.UNCOLLECTIBLE].append(snapshot.uncollectible_at)
+        given[InvoiceStatus.VOID].append(snapshot.voided_at)
+        given[InvoiceStatus.PAID].append(snapshot.paid_at)
     moments = {}
     for status in given.keys() | shown.keys():
         times = [at for at in given[status] if at is not None] or shown[status]

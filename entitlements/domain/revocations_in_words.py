@@ -110,7 +110,7 @@ def _ended(revocation: ExplainedRevocation, did: str = "ended") -> str:
     if not revocation.ended:
         return f"{did} nothing{': its plan keeps it open' if revocation.kept else ''}"
     also = ", as others do too" if revocation.shared else ""
-    return "; ".join(_each_ended(revocation, did)) + also
+    return "; ".join(dict.fromkeys(_each_ended(revocation, did))) + also
 
 
 def _each_ended(revocation: ExplainedRevocation, did: str) -> Iterator[str]:

@@ -121,4 +121,5 @@ def _unlinked(unlinked: Unlinked) -> str:
     ends = "ends" if len(unlinked.taken_back) == 1 else "end"
     if not unlinked.invoices:
         return f"{what}{of} {ends} nothing: no event has said yet which invoice was paid with it."
-    return f"{what}{of} {ends} nothing: nothing is known of the invoice {listed(unlinked.invoices, 'and')}."
+    invoices = f"invoice{'s' if len(unlinked.invoices) > 1 else ''} {listed(unlinked.invoices, 'and')}"
+    return f"{what}{of} {ends} nothing: nothing is known of the {invoices}."

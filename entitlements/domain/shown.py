@@ -1,9 +1,9 @@
 """
 Invoices as a person is shown them: status, amounts, cycles and where to pay, at a moment. Pure.
 
-Decides nothing. The status is the one that decisions rest on, joined from grants and revocations; number and amounts
-come from what the `invoices` consumer has seen, and are never of a later status than that, so the two agree however
-far either consumer is.
+Decides nothing. The status is the one that decisions rest on, joined from all that any consumer has recorded; number
+and amounts come from what the `invoices` consumer has seen, and are never of a later status than that, so the two agree
+however far either consumer is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from entitlements.domain.access import Scope, Standing
 from entitlements.domain.facts import InvoiceSnapshot
 from entitlements.domain.given_back import amount_at
 from entitlements.domain.identity import canonical_json
-from entitlements.domain.invoice import RANK, InvoiceHistory, believed
+from entitlements.domain.invoice import RANK, InvoiceHistory, believed, moments_of
 from entitlements.domain.period import Period
 from entitlements.domain.statements import first_known, first_stated
 from schemas.stripe_event import InvoiceStatus
@@ -101,11 +101,8 @@ def _stage(snapshot: InvoiceSnapshot) -> tuple[int, datetime]:
 
 
 def _stated_only(name: str, snapshots: list[InvoiceSnapshot]) -> InvoiceHistory:
-    """An invoice of which no line is known to bill for anything: it came to each status when that was first stated."""
-    stated: dict[InvoiceStatus, datetime] = {}
-    for each in snapshots:
-        stated[each.status] = min(each.stated_at, stated.get(each.status, each.stated_at))
-    moments, is_contradictory = believed(stated)
+    """An invoice of which no line is known to bill for anything."""
+    moments, is_contradictory = believed(moments_of((), (), snapshots))
     return InvoiceHistory(
         id=name,
         created=first_known((each.stated_at, each.created) for each in snapshots),

@@ -57,7 +57,7 @@ def _grant(
     if how is How.ENDED:
         because_of = tuple(each.invoice for each in revocations if each.invoice and each.lines and _took(each, cycle))
     elif how is How.OPEN and cycle.period.covers(case.at) and (withholding := tuple(_withholding(case, cycle))):
-        how, because_of = How.WITHHELD, tuple(invoice for invoice in withholding if case.names(invoice))
+        how, because_of = How.WITHHELD, tuple(sorted(invoice for invoice in withholding if case.names(invoice)))
     return ExplainedGrant(
         cycle=cycle,
         how=how,

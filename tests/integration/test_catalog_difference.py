@@ -18,7 +18,8 @@ import sqlalchemy as sa
 
 from entitlements.domain.facts import CatalogRevision, Fact
 from entitlements.everyone import CustomerName, customers_behind
-from ops.comparing import AT_ONCE
+from ops.catalog_file import load
+from ops.comparing import AT_ONCE, customers_compared, proposed, reading
 from ops.database import migrate
 from tests.asking import SETTINGS_SCHEMA, listening, on, write
 from tests.stated import JUNE, STORY, catalog, line, named, unpaid
@@ -162,6 +163,20 @@ def test_however_many_customers_there_are_each_comes_once(fresh_database: str, t
     assert [each["customer"] for each in told["customers"]] == names
     assert told["counts"]["compared"] == len(names) + 2
     assert [each.customer for each in (*last, *rest)] == ["cus_098", "cus_099", "cus_zero"]
+
+
+def test_a_batch_of_customers_is_read_in_two_statements(fresh_database: str, tmp_path: Path) -> None:
+    """To plan one for each customer took most of the time: 1.5 of 4 ms a customer, and 0.1 ms together."""
+    path = changed(tmp_path / "catalog.yaml", catalog(), apis=["orders"])
+    asked: list[str] = []
+    with recorded(fresh_database, catalog(), *(line(f"cus_{number:03}") for number in range(2 * AT_ONCE))) as engine:
+        since = JUNE - timedelta(days=1)
+        proposal = proposed(reading(engine), load(path), applied_by="x", in_force_from=since, at=JUNE)
+        sa.event.listen(engine, "before_cursor_execute", lambda *said: asked.append(said[2]))
+        found = [each.name.customer for each in customers_compared(reading(engine), proposal, JUNE) if each.differs]
+
+    assert (len(found), len(set(found))) == (2 * AT_ONCE, 2 * AT_ONCE)
+    assert len(asked) == 2 + 2 + 1
 
 
 MISTAKEN = "catalog: 1\nintegrations:\n  main: {mode: testing, signing_secrets_env: SECRETS}\n"

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -52,13 +53,50 @@ def test_the_end_waits_for_what_is_under_way(kafka: str) -> None:
     topic = new_topic(kafka)
 
     async def close_early() -> Published | Exception:
-        async with publishing(kafka, topic, linger_ms=400) as publisher:
+        async with publishing(kafka, topic, linger_ms=60_000) as publisher:
+            await asyncio.gather(publish(publisher), publish(publisher))
             under_way = asyncio.create_task(publish(publisher))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.1)
+            assert not under_way.done()
         return await under_way
 
     assert isinstance(asyncio.run(close_early()), Published)
-    assert len(records(kafka, topic)) == 1
+    assert len(records(kafka, topic)) == 3
+
+
+def test_only_what_had_company_waits_for_company(kafka: str) -> None:
+    """A lone record is sent at once; after two that came together the next one lingers, and the one after that not."""
+    topic = new_topic(kafka)
+
+    async def seconds() -> list[bool]:
+        lingered = []
+        async with publishing(kafka, topic, linger_ms=1_000) as publisher:
+            for together in (1, 1, 2, 1, 1):
+                began = monotonic()
+                await asyncio.gather(*(publish(publisher) for _ in range(together)))
+                lingered.append(monotonic() - began >= 1)
+        return lingered
+
+    assert asyncio.run(seconds()) == [False, False, False, True, False]
+
+
+def test_nobody_waits_longer_than_the_deadline(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits that long is told so, whatever becomes of the record; it counts until then."""
+    monkeypatch.setattr("ingest.publisher.DEADLINE_SECONDS", 0.1)
+    topic = new_topic(kafka)
+
+    async def too_late() -> tuple[Published | Exception, Published | Exception]:
+        async with publishing(kafka, topic, linger_ms=1_000, max_records=2) as publisher:
+            await asyncio.gather(publish(publisher), publish(publisher))
+            late = await publish(publisher)
+            await publish(publisher)
+            return late, await publish(publisher)
+
+    late, one_too_many = asyncio.run(too_late())
+
+    assert (type(late), type(one_too_many)) == (PublishFailed, Overloaded)
+    assert "did not confirm the event" in str(late)
+    assert len(records(kafka, topic)) == 4
 
 
 def test_what_is_under_way_together_shares_a_partition(kafka: str) -> None:

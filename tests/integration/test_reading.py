@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -89,6 +90,24 @@ def test_what_is_read_is_what_the_pure_core_is_told(database: sa.Engine) -> None
     assert [len(each) for each in (*kinds, facts.ended_subscriptions)] == [2, 1, 1, 1, 1, 1]
     assert all(digest_of(fact) == fact.digest and fact.integration == "main" for kind in kinds for fact in kind)
     assert opened(database) == spans_in(bill_of(said, terms=TERMS))
+
+
+def test_several_customers_facts_are_read_at_once(database: sa.Engine) -> None:
+    """For each what is read of it alone, also of one that nobody knows; nothing of another integration."""
+    for customer in ("cus_1", "cus_2"):
+        bills = paid(id=f"in_{customer}", customer=customer)
+        say(database, *events(bills), charge(refunded=1000, at="01-04", id=f"ch_{customer}", customer=customer))
+        say(database, *events(replace(bills, id="in_other")), integration="other")
+
+    with database.begin() as connection:
+        customers = ("cus_1", "cus_2", "cus_nobody")
+        found = reading.facts_of_each(connection, integration="main", customers=customers)
+        wanted = {
+            customer: reading.facts_of(connection, integration="main", customer=customer) for customer in customers
+        }
+
+    assert found == wanted
+    assert [len(facts.grants) for facts in found.values()] == [2, 2, 0]
 
 
 def test_a_change_that_names_a_payment_leads_to_its_customer_once_that_is_known(database: sa.Engine) -> None:

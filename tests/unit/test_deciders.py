@@ -216,8 +216,10 @@ def test_a_negative_line_that_is_no_proration_is_no_credit() -> None:
 
 
 def test_an_invoice_is_shown_as_its_snapshot_has_it() -> None:
-    """Number, status, amounts and where to pay it; and its customer is named."""
-    assert invoices.decide(shown(Bill(finalized="01-01", due="01-15"), "open", amount_remaining=100)) == (
+    """Number, status, amounts, the plan it names and where to pay it; and its customer is named."""
+    bill = Bill(finalized="01-01", due="01-15", metadata={"entitlement_plan": "gold"})
+
+    assert invoices.decide(shown(bill, "open", amount_remaining=100)) == (
         Customer(integration="main", customer="cus_1"),
         InvoiceSnapshot(
             integration="main",
@@ -234,6 +236,11 @@ def test_an_invoice_is_shown_as_its_snapshot_has_it() -> None:
             pay_at="https://invoice.example.com/in_1",
             created=on("01-01"),
             due_date=on("01-15"),
+            finalized_at=on("01-01"),
+            uncollectible_at=None,
+            voided_at=None,
+            paid_at=None,
+            invoice_plan="gold",
             lines_complete=True,
             stated_at=on("01-20"),
         ),

@@ -21,9 +21,10 @@ from tests.differing import (
     side,
     span,
 )
-from tests.pure_core import catalog, plan, revisions
+from tests.pure_core import catalog, facts_of, plan, record, revisions
 from tests.renewals import renewal
-from tests.stripe_builders import Bill, Line, one_off, paid, written
+from tests.stripe_builders import Bill, Line, events, one_off, paid, written
+from tests.taking_back import credit_note, crediting
 
 
 def test_the_same_terms_change_nothing() -> None:
@@ -150,6 +151,22 @@ def test_lines_that_count_once_are_told_once() -> None:
     assert lines(found.lines) == ["il_1 mapped: None to gold"]
 
 
+def test_lines_that_no_longer_count_once_add_up_otherwise() -> None:
+    """Once the plan lists their price, each line counts: quotas double, though lines, plan and periods are the same."""
+    once = catalog({"gold": plan(prices=[], apis=["orders"], calls=1000)})
+    each = catalog({"gold": plan(prices=["price_gold"], apis=["orders"], calls=1000)})
+    lines = (one_off(price="price_gold"), one_off(id="il_2", price="price_gold"))
+    notes = (
+        credit_note(at="01-05", amount=2500, lines=crediting("il_1", 2500)),
+        credit_note(at="01-10", amount=2500, lines=crediting("il_2", 2500), id="cn_2"),
+    )
+    told = facts_of(record({}, [*events(paid(*lines, metadata={"entitlement_plan": "gold"})), *notes]))
+
+    found = compared(side(told, revisions(once)), side(told, revisions(once, ("2025-12-01", each))))
+
+    assert changes(found) == ["changed acme/orders 01-01..01-05 in_1"]
+
+
 def test_marketplaces_are_told_apart() -> None:
     """A plan sold elsewhere closes its APIs for the gateways of the one marketplace and opens them for the other's."""
     elsewhere = catalog({}, elsewhere={"enterprise": plan()})
@@ -207,6 +224,18 @@ def test_an_api_given_by_hand_is_told_once() -> None:
         "opened acme/orders 01-01..01-21 grant-1",
         "opened other/orders 01-01..01-21 grant-1",
     ]
+
+
+def test_a_plan_given_by_hand_opens_its_own_marketplace_alone() -> None:
+    """Another marketplace that sells an API of the same name has nothing to do with it."""
+    terms = revisions(catalog(elsewhere={"gold": plan(prices=["price_gold"], apis=["orders", "labs"])}))
+    nothing = side(CustomerFacts(named=True), terms)
+
+    by_plan = compared(nothing, side(given_by_hand(plan_name="gold", end="01-21"), terms))
+    by_api = compared(nothing, side(given_by_hand(apis=("labs",), end="01-21"), terms))
+
+    assert changes(by_plan) == ["opened other/labs 01-01..01-21 grant-1", "opened other/orders 01-01..01-21 grant-1"]
+    assert changes(by_api) == ["opened other/labs 01-01..01-21 grant-1"]
 
 
 def test_whoever_is_blocked_neither_gains_nor_loses() -> None:

@@ -99,3 +99,35 @@ def test_places_are_in_order_of_marketplace_and_api() -> None:
 def test_nobody_is_no_share() -> None:
     """Where nobody has anything open, nobody loses it."""
     assert Totals().losing_share == 0.0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        Line(price="price_other", metadata={"entitlement_plan": "enterprise"}),
+        Line(price="price_other", price_metadata={"entitlement_plan": "enterprise"}),
+    ],
+    ids=["the line's metadata", "its price's metadata"],
+)
+def test_the_next_cycle_is_of_the_plan_that_metadata_names(line: Line) -> None:
+    """It is renewed with the metadata that it has, whatever becomes of prices."""
+    (found,) = ahead(catalog(), NARROWER, paid(line), at="01-15", since="01-20")
+
+    assert (found.before and found.before.name, found.after and found.after.name) == ("enterprise", "enterprise")
+    assert (found.lost, found.gained) == (("invoices",), ())
+    assert ahead(catalog(), NAMES_NOTHING, paid(line), at="01-15", since="01-20") == ()
+
+
+def test_what_is_ahead_is_told_in_order_of_invoice_and_line() -> None:
+    """However the lines come."""
+    bills = [
+        paid(Line(id=f"il_{n}", item=f"si_{n}"), Line(id=f"il_1{n}", item=f"si_1{n}"), id=f"in_{n}") for n in (3, 1)
+    ]
+    told = ahead(catalog(), NARROWER, *bills, at="01-15", since="01-20")
+
+    assert [(each.line.invoice, each.line.id) for each in told] == [
+        ("in_1", "il_1"),
+        ("in_1", "il_11"),
+        ("in_3", "il_13"),
+        ("in_3", "il_3"),
+    ]

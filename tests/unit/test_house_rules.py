@@ -110,7 +110,7 @@ TRESPASSES = {
         ("ingest/app.py", module("import sqlalchemy as sa"), "at home in entitlements"),
         ("ingest/app.py", module("import psycopg2"), "at home in entitlements"),
         ("consumers/runner.py", module("from starlette.requests import Request"), "at home in ingest"),
-        ("entitlements/store.py", module("import uvicorn"), "at home in ingest"),
+        ("entitlements/store.py", module("import starlette"), "at home in ingest"),
         ("entitlements/api/app.py", module("import yaml"), "at home in ops"),
         ("consumers/runner.py", module("import click"), "at home in ops"),
         ("ingest/app.py", module("import rich.console"), "at home in ops"),

@@ -1,4 +1,8 @@
-"""What was published incomplete is completed later: when, how often, how many, and what becomes of it at the end."""
+"""
+What was published incomplete is completed later: when, how often, how many, and what becomes of it at the end.
+
+Long because whatever Stripe or Kafka may answer meanwhile is a test of its own.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,8 @@ from tests.stripe_builders import Line, events, paid
 from tests.webhooks import INVOICE, event
 
 AWAY = NotFetched(Outcome.UNREACHABLE, "Stripe's API did not answer")
+BY_THEMSELVES = {"in_gone": Outcome.MISSING, "in_barred": Outcome.REFUSED, "in_odd": Outcome.MALFORMED}
+"""Invoices that Stripe answers otherwise than all others, whenever it is asked."""
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 LINES = [{"id": f"il_{number}"} for number in range(12)]
 CREDIT = Line(id="il_credit", amount=-500, proration=True)
@@ -61,6 +67,8 @@ class Scripted:
             raise AWAY
         if question.path.endswith("in_bad/lines"):
             raise AWAY
+        if (outcome := BY_THEMSELVES.get(self.asked[-1])) is not None:
+            raise NotFetched(outcome, "of this one alone")
         return {"object": "list", "data": LINES, "has_more": False}
 
     async def publish(self, record: Publish) -> Published:
@@ -142,6 +150,47 @@ def test_one_that_never_succeeds_holds_up_no_other(monkeypatch: pytest.MonkeyPat
 
     assert scripted.asked[:5] == ["in_bad", "in_1", "in_1", "in_1", "in_bad"]
     assert len(scripted.published) == 3
+
+
+@pytest.mark.parametrize("invoice", BY_THEMSELVES)
+def test_what_fails_by_itself_makes_no_other_wait(monkeypatch: pytest.MonkeyPatch, invoice: str) -> None:
+    """A 404, a refusal, an odd answer say nothing of the next record: it has its turn at once, not after a pause."""
+    scripted = Scripted(monkeypatch)
+    bad, good = [incomplete(number, invoice) for number in (1, 2)], [incomplete(number) for number in (3, 4)]
+
+    scripted.run(*bad, *good, until=lambda: len(scripted.published) == 2)
+
+    assert scripted.asked[:4] == [invoice, invoice, "in_1", "in_1"]
+    assert set(scripted.pauses) == {FIRST_PAUSE_SECONDS}
+
+
+def test_what_fails_by_itself_is_let_go_after_a_few_tries(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each try after a longer pause; then it makes room, and the log says what is left to `entitle complete`."""
+    bad = incomplete(0, "in_gone")
+    monkeypatch.setattr(completing, "MOST_KEPT_BYTES", len(bad.value))
+    scripted = Scripted(monkeypatch)
+
+    def again() -> bool:
+        if not scripted.completing:
+            scripted.completing.keep(incomplete(1), "main")
+        return bool(scripted.published)
+
+    scripted.run(bad, until=again)
+
+    assert scripted.asked == ["in_gone"] * 3 + ["in_1"]
+    assert scripted.pauses[:3] == [FIRST_PAUSE_SECONDS * 2**number for number in range(3)]
+    assert caplog.messages[0] == "incomplete, and let go: run `entitle complete` once that is mended"
+
+
+def test_an_outage_lets_nothing_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often Stripe was away, or Kafka did not take it: that is not of the record's own."""
+    scripted = Scripted(monkeypatch, away=5, refusing=5)
+
+    scripted.run(incomplete(), until=lambda: bool(scripted.published))
+
+    assert len(scripted.asked) == 11
 
 
 def test_what_kafka_does_not_take_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

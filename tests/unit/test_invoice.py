@@ -6,6 +6,7 @@ Long because everything that snapshots may contradict each other in is tested in
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from itertools import permutations
 from typing import Any
@@ -276,6 +277,29 @@ def test_an_invoice_of_credit_lines_alone_has_a_history() -> None:
     assert (invoice.lines, [credit.line for credit in invoice.credits]) == ((), ["il_1"])
 
 
+@pytest.mark.parametrize(
+    ("bill", "bare", "expected"),
+    [
+        (Bill(finalized="01-02", paid="01-03"), "paid", {"open": "01-02", "paid": "01-03"}),
+        (Bill(finalized="01-02", voided="01-04"), "void", {"open": "01-02", "void": "01-04"}),
+        (
+            Bill(finalized="01-02", uncollectible="01-04"),
+            "uncollectible",
+            {"open": "01-02", "uncollectible": "01-04"},
+        ),
+    ],
+)
+def test_a_snapshot_that_shows_no_line_tells_when_it_came_to_what(
+    bill: Bill, bare: str, expected: dict[str, str]
+) -> None:
+    """Its status counts though no other snapshot is as far, and so do the times that it gives."""
+    whole = event("invoice.finalized", snapshot(bill, "open", status_transitions={}), at="01-05")
+    told = event(f"invoice.{bare}", snapshot(bill, bare, lines={"data": [], "has_more": True}), at="01-06")
+
+    for order in permutations([whole, told]):
+        assert when(history(*order)) == expected
+
+
 def test_a_snapshot_that_shows_no_line_still_shows_its_status() -> None:
     """Stripe may leave out all lines that grant something; since when the invoice was open is known all the same."""
     bill = Bill(finalized="01-02")
@@ -284,3 +308,23 @@ def test_a_snapshot_that_shows_no_line_still_shows_its_status() -> None:
     whole = event("invoice.updated", snapshot(bill, "open", status_transitions={}), at="01-05")
 
     assert history(whole, bare).finalized_at == on("01-02")
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        (Line(amount=-1700, proration=True, subscription=None, item=None),),
+        (Line(amount=-1700, subscription=None, item=None),),
+        (),
+    ],
+    ids=["credit lines alone", "a discount alone", "no line"],
+)
+def test_metadata_is_the_first_snapshots_whichever_lines_it_shows(shown: tuple[Line, ...]) -> None:
+    """Stripe may leave out all lines that grant something; what the metadata said first counts all the same."""
+    whole = Bill(finalized="01-01", lines=(*shown, one_off(id="il_2")), metadata={"entitlement_plan": "silver"})
+    few = replace(whole, lines=shown, metadata={"entitlement_plan": "gold"})
+
+    for order in permutations([updated("01-02", few), updated("01-03", whole)]):
+        assert [line.invoice_plan for line in history(*order).lines] == ["gold"]
+    for order in permutations([updated("01-02", replace(few, metadata={})), updated("01-03", whole)]):
+        assert [line.invoice_plan for line in history(*order).lines] == [None]

@@ -37,7 +37,7 @@ def line(form: LogFormat, message: str = "published", error: BaseException | Non
 
 def test_json_has_a_member_for_each_field() -> None:
     """Time in UTC, level, logger, message, and what came in `extra`, with its types."""
-    found = msgspec.json.decode(line(LogFormat.JSON, integration="main", offset=7, ms=1.5, color_message="(uvicorn's)"))
+    found = msgspec.json.decode(line(LogFormat.JSON, integration="main", offset=7, ms=1.5))
 
     assert found == {
         "time": "2026-01-01T00:00:00.062Z",

@@ -35,6 +35,18 @@ NOBODY_SAID = "ends nothing: no event has said yet which invoice was paid with i
             "re_1 (payment ch_1 and pi_1) ends nothing: nothing is known of the invoice in_9.",
         ),
         ((credit_note(at="01-06", invoice="in_9"),), "cn_1 ends nothing: nothing is known of the invoice in_9."),
+        (
+            (paid(Line(id="il_x", price=None, item="si_x"), id="in_x"),),
+            "Invoice in_x: line il_x (no price, 1 Jan – 1 Feb 2026) is of no plan.",
+        ),
+        (
+            (
+                charge(at="01-06", invoice="in_9"),
+                invoice_payment(at="01-06", invoice="in_8"),
+                refund("succeeded", at="01-06"),
+            ),
+            "re_1 (payment ch_1 and pi_1) ends nothing: nothing is known of the invoices in_8 and in_9.",
+        ),
         ((grant(plan="gold"),), "Grant grant_1 by ann: no catalog has a plan gold."),
         (
             (grant(), revocation("01-10", of="grant_9")),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
 
 import pytest
 
-from entitlements.domain.access import Scope, standing
+from entitlements.domain.access import Scope, decide, standing
 from entitlements.domain.catalog import Revisions
+from entitlements.domain.decision import Decision
 from entitlements.domain.facts import CustomerFacts, Fact, Grant, InvoiceSnapshot, Revocation
 from entitlements.domain.shown import InvoiceShown, invoices_shown, snapshot_at
 from entitlements.store import as_revisions
@@ -25,16 +27,27 @@ HOUR = timedelta(hours=1)
 LATER = datetime(2026, 6, 15, tzinfo=UTC)
 
 
+def known_by(facts: Iterable[Fact]) -> CustomerFacts:
+    """These facts as those of one customer."""
+    said = list(facts)
+    return CustomerFacts(
+        named=True,
+        grants=tuple(fact for fact in said if isinstance(fact, Grant)),
+        revocations=tuple(fact for fact in said if isinstance(fact, Revocation)),
+        invoices=tuple(fact for fact in said if isinstance(fact, InvoiceSnapshot)),
+    )
+
+
 def shown(*facts: Fact, at: datetime = LATER, marketplace: str | None = None) -> tuple[InvoiceShown, ...]:
     """The invoices that these facts, and the story's catalog, come to."""
-    known = CustomerFacts(
-        named=True,
-        grants=tuple(fact for fact in facts if isinstance(fact, Grant)),
-        revocations=tuple(fact for fact in facts if isinstance(fact, Revocation)),
-        invoices=tuple(fact for fact in facts if isinstance(fact, InvoiceSnapshot)),
-    )
-    scope = Scope(integration="main", marketplace=marketplace)
+    known, scope = known_by(facts), Scope(integration="main", marketplace=marketplace)
     return invoices_shown(standing(known, scope, revisions()), known.invoices, scope, at)
+
+
+def answer(*facts: Fact) -> Decision:
+    """The decision about `orders` that rests on these facts."""
+    scope = Scope(integration="main")
+    return decide(standing(known_by(facts), scope, revisions()), "orders", LATER, known_apis=("orders",))
 
 
 def revisions() -> Revisions:
@@ -110,12 +123,17 @@ def test_an_invoice_is_shown_as_it_was() -> None:
 
 
 def test_the_status_is_the_one_that_decisions_rest_on() -> None:
-    """A snapshot that the grants consumer has not come to yet shows nothing as paid that gateways deny."""
-    behind = line(status=OPEN, paid_at=None, stated_at=JUNE)
-    open_, paid = of(OPEN, JUNE), of(PAID, JUNE + HOUR)
+    """Whichever consumer has come to a record first: what is shown as paid is open, and what is not yet is not."""
+    line_open, line_paid = line(status=OPEN, paid_at=None, stated_at=JUNE), line(paid_at=JUNE + HOUR)
+    open_, paid = of(OPEN, JUNE), of(PAID, JUNE + 2 * HOUR, paid_at=JUNE + HOUR)
 
-    (invoice,) = shown(behind, open_, paid)
-    assert (invoice.status, invoice.amounts, invoice.pay_at) == (OPEN, open_, PAY_AT)
+    for facts in ((line_open, open_, paid), (line_open, line_paid, open_), (line_open, line_paid, paid)):
+        (invoice,) = shown(*facts)
+        allowed = answer(*facts).allowed
+        assert (allowed, invoice.status, invoice.pay_at, invoice.transitions[PAID]) == (True, PAID, None, JUNE + HOUR)
+    (invoice,) = shown(line_open, open_)
+    assert (answer(line_open, open_).allowed, invoice.status, invoice.amounts) == (False, OPEN, open_)
+    assert invoice.pay_at == PAY_AT
 
 
 def test_an_invoice_that_snapshots_alone_know_is_shown() -> None:
@@ -200,3 +218,15 @@ def test_of_an_invoice_without_a_known_line_nobody_says_that_nothing_was_given_b
     (invoice,) = shown(of(PAID, JUNE))
 
     assert (invoice.given_back, invoice.is_disputed) == (None, None)
+
+
+def test_when_it_is_due_and_was_made_is_shown_of_every_invoice() -> None:
+    """Whether a line bills for something or snapshots alone know of it; and at its very moment it is finalized."""
+    by_line = (line(due_date=JULY), of(OPEN, JUNE, due_date=JULY))
+    alone = (of(OPEN, JUNE, due_date=JULY, created=JUNE - HOUR, finalized_at=JUNE),)
+
+    for facts, created in ((by_line, JUNE), (alone, JUNE - HOUR)):
+        (invoice,) = shown(*facts, at=JUNE)
+        assert (invoice.id, invoice.due_date, invoice.created) == ("in_cus_paid", JULY, created)
+        assert invoice.transitions == {OPEN: JUNE}
+        assert shown(*facts, at=JUNE - timedelta(seconds=1)) == ()
