@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from consumers import provenance
-from consumers.failures import Failure, TooManyDeadLetters, classify, reason
+from consumers.failures import Failure, TooManyDeadLetters, classify, too_many
 from consumers.record import Partition, Record
 from consumers.verdicts import Decode, Fact, Group, Positions, Verdict, decided
 from entitlements import ledger
@@ -38,6 +38,14 @@ class Taken:
 
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
+Keep = Callable[[Connection, Positions, Taken], None]
+"""Notes in the batch's transaction what it came to, given the positions before it. Raises where it must not count."""
+
+
+def advance(connection: Connection, before: Positions, taken: Taken) -> None:
+    """What a consumer keeps: where its groups go on. Raises `Fenced` where another instance was faster."""
+    moved = ((before[key], now) for key, now in taken.positions.items() if now != before[key])
+    ledger.advance(connection, moved)
 
 
 @contextmanager
@@ -59,6 +67,7 @@ def take(
     records: Sequence[Record],
     positions: Positions,
     limit: int,
+    keep: Keep = advance,
 ) -> Taken:
     """
     Record *records* in every group that has not done so yet, and move the groups' positions, all or nothing.
@@ -66,14 +75,32 @@ def take(
     Where the database refuses something that may be one record's fault, the batch is done again record by record, and
     the guilty ones alone are set aside. Where another instance was faster in a group and partition, it is done again
     without those, lest groups that stand beside that one wait for ever. Raises `Fenced` where nothing would be left,
-    `TooManyDeadLetters` where more than *limit* in a row of one partition would be set aside, and what is transient or
-    a bug as it comes.
+    `TooManyDeadLetters` where more than *limit* in a row of one partition would be set aside, once those up to the
+    limit are, so that they can be looked at; and what is transient or a bug as it comes. A replay and a redrive *keep*
+    something else than the groups' positions.
     """
+    try:
+        return _taken(transaction, decode, groups, records, positions, limit, keep)
+    except TooManyDeadLetters as stop:
+        if before := [record for record in records if record.source != stop.source or record.offset < stop.offset]:
+            take(transaction, decode, groups, before, positions, limit, keep)
+        raise
+
+
+def _taken(
+    transaction: Transaction,
+    decode: Decode,
+    groups: Sequence[Group[Any]],
+    records: Sequence[Record],
+    positions: Positions,
+    limit: int,
+    keep: Keep,
+) -> Taken:
     left = decided(decode, groups, records, positions)
     overtaken: Fenced | None = None
     while True:
         try:
-            taken = _written(transaction, groups, left, positions, limit)
+            taken = _written(transaction, groups, left, positions, limit, keep)
         except Fenced as error:
             left = _without(left, error)
             if not any(left.values()):
@@ -89,15 +116,16 @@ def _written(
     verdicts: Mapping[str, Sequence[Verdict]],
     positions: Positions,
     limit: int,
+    keep: Keep,
 ) -> Taken:
     try:
         with transaction() as connection:
-            return _write(connection, groups, verdicts, positions, limit, _record_together)
+            return _write(connection, groups, verdicts, positions, limit, keep, _record_together)
     except Exception as error:
         if classify(error) is not Failure.POISON:
             raise
     with transaction() as connection:
-        return _write(connection, groups, verdicts, positions, limit, _record_one_by_one)
+        return _write(connection, groups, verdicts, positions, limit, keep, _record_one_by_one)
 
 
 def _without(verdicts: Mapping[str, Sequence[Verdict]], overtaken: Fenced) -> dict[str, Sequence[Verdict]]:
@@ -117,6 +145,7 @@ def _write(
     undone: Mapping[str, Sequence[Verdict]],
     positions: Positions,
     limit: int,
+    keep: Keep,
     recording: Recording,
 ) -> Taken:
     verdicts: dict[str, Sequence[Verdict]] = {}
@@ -144,8 +173,9 @@ def _write(
         ],
     )
     ledger.write_changes(connection, {(group, *_concerned(fact)) for group, facts in learnt.items() for fact in facts})
-    ledger.advance(connection, ((positions[key], moved) for key, moved in moves.items()))
-    return Taken(positions={**positions, **moves}, verdicts=verdicts, learnt=learnt)
+    taken = Taken(positions={**positions, **moves}, verdicts=verdicts, learnt=learnt)
+    keep(connection, positions, taken)
+    return taken
 
 
 def _concerned(fact: Fact) -> tuple[str | None, str | None, str | None]:
@@ -203,11 +233,6 @@ def _moves(
         elif verdict.facts:  # an ignored message proves nothing: most types are, whatever state the reading is in
             in_a_row = 0
         if in_a_row > limit and verdict.error is not None:
-            raise TooManyDeadLetters(
-                f"{group} would set aside more than {limit} records in a row of {record.topic}-{record.partition} "
-                f"(at offset {record.offset}: {reason(verdict.error)}). Rather the program is wrong than all of them, "
-                "so nothing of this batch is recorded. Start a version that can read them; if they are really bad, "
-                "raise the limit of dead letters in a row until they are passed."
-            )
+            raise too_many(group, record, in_a_row - 1, verdict.error)
         moves[key] = replace(position, next_offset=record.next_offset, dead_letters_in_a_row=in_a_row)
     return moves

@@ -14,6 +14,7 @@ from kafka.errors import KafkaError
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
+from consumers.record import Partition, Record
 from entitlements.ledger import Fenced
 from schemas.codec import InvalidMessage
 
@@ -45,7 +46,16 @@ class OffsetOutOfRange(Exception):
 
 
 class TooManyDeadLetters(Exception):
-    """So many records in a row could not be read that the program is to blame; nothing of the batch was recorded."""
+    """
+    So many records in a row could not be read that the program is to blame; those up to the limit are set aside.
+
+    The next one is at *offset* of the partition *source*; from there on nothing of it was recorded.
+    """
+
+    def __init__(self, text: str, *, source: Partition, offset: int) -> None:
+        super().__init__(text)
+        self.source = source
+        self.offset = offset
 
 
 _SQLSTATE_KIND = {
@@ -127,6 +137,20 @@ def detail(error: BaseException) -> str:
     if isinstance(error, StatementError) and error.orig is not None:
         return storable(str(error.orig))
     return storable("".join(traceback.format_exception(error)))
+
+
+def too_many(group: str, record: Record, in_a_row: int, error: Exception) -> TooManyDeadLetters:
+    """That *record* is one more than may be set aside after *in_a_row* of them, and what a person can do."""
+    where = f"{record.topic}-{record.partition}"
+    return TooManyDeadLetters(
+        f"{group} has set aside {in_a_row} records in a row of {where}, and the next one can't be read either (offset "
+        f"{record.offset}: {reason(error)}). Rather the program is wrong than all of them. See `entitle dead-letters "
+        f"list --group {group}`. If the program is wrong, start a version that can read them, then `entitle "
+        f"dead-letters redrive --group {group}`. If they are really bad, `entitle dead-letters discard --group {group} "
+        "--reason …` lets it go on.",
+        source=record.source,
+        offset=record.offset,
+    )
 
 
 def storable(text: str) -> str:

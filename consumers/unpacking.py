@@ -20,6 +20,9 @@ from kafka.structs import TopicPartition
 from consumers.failures import reason
 from consumers.record import Record
 
+UNREADABLE = "Kafka's client cannot read it"
+"""How the reason begins of a record of which nothing but its address is known."""
+
 _UNPACKING_FAILED = (KafkaError, ValueError, IndexError, RuntimeError, OSError, EOFError)
 
 
@@ -112,5 +115,5 @@ class _Batch:
             offset=offset,
             timestamp=self._batch.max_timestamp,  # the broker's, and then that of every record in it
             timestamp_type=self._batch.timestamp_type,
-            checksum=f"Kafka's client cannot read it: {why}",
+            checksum=f"{UNREADABLE}: {why}",
         )

@@ -72,6 +72,17 @@ def of_event(connection: Connection, event: str, *, integrations: Collection[str
     return _stated(connection, and_(among, provenance.c.event_id == event))
 
 
+def carrying(connection: Connection, events: Collection[str]) -> tuple[Stated, ...]:
+    """The records that carry one of these events or operators' messages, wherever; reads all of provenance."""
+    return _stated(connection, provenance.c.event_id.in_(events))
+
+
+def naming(connection: Connection, customer: str, *, integration: str | None = None) -> tuple[Stated, ...]:
+    """The records that name a customer, in any integration where none is given; reads all of provenance."""
+    which = provenance.c.customer == customer
+    return _stated(connection, which if integration is None else and_(which, provenance.c.integration == integration))
+
+
 def of_links(connection: Connection, *, integration: str, links: Collection[bytes]) -> tuple[Stated, ...]:
     """The records of invoices' payments that state one of these payment links, by digest."""
     states_one = provenance.c.facts.op("&&")(array(sorted(links), type_=LargeBinary))

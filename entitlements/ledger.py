@@ -31,6 +31,8 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    case,
+    cast,
     column,
     func,
     literal_column,
@@ -320,9 +322,32 @@ def advance(connection: Connection, moves: Iterable[tuple[Position, Position]]) 
 
 
 def write_dead_letters(connection: Connection, letters: Sequence[Mapping[str, Any]]) -> None:
-    """Set records aside: rows of `dead_letters` by column name. One that is there already stays as it is."""
+    """
+    Set records aside: rows of `dead_letters` by column name. Of one that is there already the latest reason counts, and
+    what is known of the record stays known.
+    """
     if letters:
-        connection.execute(insert(dead_letters).on_conflict_do_nothing(), letters)
+        statement = insert(dead_letters)
+        new = statement.excluded
+        kept = {name: func.coalesce(new[name], dead_letters.c[name]) for name in ("key", "value", "appended_at")}
+        headers = case((new.headers == cast("[]", JSONB), dead_letters.c.headers), else_=new.headers)
+        latest = {"reason": new.reason, "detail": new.detail, "headers": headers, **kept}
+        constraint = "dead_letters_one_of_each_record"
+        connection.execute(statement.on_conflict_do_update(constraint=constraint, set_=latest), letters)
+
+
+def count_anew(connection: Connection, read: Position, dead_letters_in_a_row: int) -> None:
+    """So many records before *read* were set aside in a row; where the group has moved on, its own count holds."""
+    connection.execute(
+        update(consumer_offsets)
+        .where(
+            consumer_offsets.c.consumer_group == read.group,
+            consumer_offsets.c.topic == read.topic,
+            consumer_offsets.c.partition == read.partition,
+            consumer_offsets.c.next_offset == read.next_offset,
+        )
+        .values(dead_letters_in_a_row=dead_letters_in_a_row)
+    )
 
 
 def write_provenance(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -102,9 +102,11 @@ def announce(connection: Connection) -> None:
     connection.execute(select(func.pg_notify(SETTINGS_CHANNEL, "")))
 
 
-def setting_of(connection: Connection, *, integration: str, org: str) -> OrgSetting | None:
-    """What the org is set to; None where it never was, or was taken away."""
+def setting_of(connection: Connection, *, integration: str, org: str, at: datetime | None = None) -> OrgSetting | None:
+    """What the org is set to, or was *at* a moment; None where it was not yet, or was taken away."""
     latest = select(orgs).where(orgs.c.integration == integration, orgs.c.org == org).order_by(orgs.c.id.desc())
+    if at is not None:
+        latest = latest.where(orgs.c.set_at <= at)
     row = connection.execute(latest.limit(1)).one_or_none()
     return None if row is None or row.customer is None else _setting(row)
 

@@ -160,10 +160,14 @@ def customers_of(connection: Connection, *, integration: str, payment: str) -> f
     return frozenset(connection.execute(_CUSTOMERS_OF, {"integration": integration, "payment": payment}).scalars())
 
 
+def every_catalog_revision(connection: Connection) -> tuple[CatalogRevision, ...]:
+    """All catalog revisions, also those that don't count since another of their number does."""
+    return tuple(msgspec.json.decode(connection.execute(_CATALOGS).scalar_one(), type=list[CatalogRevision]))
+
+
 def catalog_revisions_in(connection: Connection) -> tuple[CatalogRevision, ...]:
     """The catalog revisions that count, by number."""
-    rows = connection.execute(_CATALOGS).scalar_one()
-    return one_of_each_number(msgspec.json.decode(rows, type=list[CatalogRevision]))
+    return one_of_each_number(every_catalog_revision(connection))
 
 
 def catalogs_digest(connection: Connection) -> bytes:

@@ -33,8 +33,10 @@ from ops.demo_elsewhere import telling as telling_elsewhere
 from ops.explain_commands import event, explain
 from ops.inspect_commands import check, progress
 from ops.key_commands import keys
+from ops.letter_commands import dead_letters
 from ops.operator_log import LogUnavailable, make_topics
 from ops.org_commands import orgs
+from ops.replay_commands import replay
 from ops.settings import BadSetting, Environment
 from ops.stack import ServerFailed, StackBusy, StackUnavailable
 from ops.supervisor import interrupted_once
@@ -188,6 +190,8 @@ entitle.add_command(grant)
 entitle.add_command(revoke)
 entitle.add_command(block)
 entitle.add_command(unblock)
+entitle.add_command(dead_letters)
+entitle.add_command(replay)
 entitle.add_command(acts)
 
 

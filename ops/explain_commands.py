@@ -19,6 +19,7 @@ from rich.console import Console
 
 from entitlements import evidence
 from entitlements.api import explain as explaining
+from entitlements.api import explain_then
 from entitlements.api.authzen import Evaluation
 from entitlements.api.requests import read_id
 from entitlements.api.responses import Problem
@@ -27,7 +28,7 @@ from entitlements.api.subjects import Subject, SubjectType
 from entitlements.api.tokens import UnclearScope
 from entitlements.ledger import positions
 from entitlements.reading import facts_with
-from ops import explained, traced
+from ops import explained, explained_then, traced
 from ops.catalog_commands import Moment
 from ops.inspect_commands import OPERATOR, database
 from ops.settings import BadSetting
@@ -42,12 +43,22 @@ WIDTH = 100
 @click.option("--api", required=True, help="The API, as the catalog names it.")
 @click.option("--at", type=Moment(), help="The moment asked about; default now.")
 @click.option("--marketplace", help="The marketplace; needed where the catalog has several integrations.")
+@click.option("--known-at", type=Moment(), help="As the log stood at that moment, beside what is known now.")
 @click.option("--json", "as_json", is_flag=True, help="As GET /v1/explain gives it.")
 def explain(
-    customer: str | None, org: str | None, api: str, at: datetime | None, marketplace: str | None, as_json: bool
+    customer: str | None,
+    org: str | None,
+    api: str,
+    at: datetime | None,
+    marketplace: str | None,
+    known_at: datetime | None,
+    as_json: bool,
 ) -> None:
     """
     Say whether a consumer may call an API, why, from which events, and what would change it.
+
+    With --known-at: what was answered then, on what evidence, and what was learnt since. The moment asked about is that
+    one too, where --at says no other. What counts is when the log had an event, not when a consumer had read it.
 
     Example: entitle explain --customer cus_123 --api orders --at 2026-02-01T00:00:00Z
     """
@@ -56,9 +67,15 @@ def explain(
     kind = SubjectType.CUSTOMER if org is None else SubjectType.ORG
     with _snapshot() as snapshot:
         subject = Subject(type=kind, id=read_id(customer or org, f"--{kind}"), marketplace=marketplace)
-        found = explaining.answer(snapshot, OPERATOR, Evaluation(subject=subject, api=read_id(api, "--api"), at=at))
+        asked = Evaluation(subject=subject, api=read_id(api, "--api"), at=at)
+        if known_at is None:
+            found = explaining.answer(snapshot, OPERATOR, asked)
+        else:
+            found = explain_then.answer(snapshot, OPERATOR, asked, known_at)
     if as_json:
         click.echo(json.dumps(found))
+    elif known_at is not None:
+        console().print(explained_then.shown(found))
     else:
         console().print(explained.shown(found))
 

@@ -16,10 +16,10 @@ from rich.text import Text
 
 from entitlements.api.answers import rfc3339
 from entitlements.domain.facts import Fact
+from entitlements.domain.facts_in_words import in_words
 from entitlements.domain.wording import moment, visible
 from entitlements.evidence import Reading, Stated
 from entitlements.ledger import Outcome, Position
-from ops.facts_in_words import in_words
 from schemas.topics import CONSUMER_GROUPS
 
 

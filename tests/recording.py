@@ -12,7 +12,7 @@ from consumers import provenance
 from consumers.record import Record
 from entitlements import ledger, store
 from entitlements.ledger import Outcome, Position
-from schemas.codec import InvalidMessage, StripeMessage
+from schemas.codec import CatalogApplied, InvalidMessage, StripeMessage
 from schemas.operator_acts import OperatorAct
 from schemas.topics import EVENTS, OPERATOR_COMMANDS
 from tests.pure_core import DECIDERS, INTEGRATION
@@ -27,18 +27,20 @@ GROUPS = ("grants", "revocations", "invoices")
 
 def read(
     engine: sa.Engine,
-    events: Iterable[Json | OperatorAct],
+    events: Iterable[Json | OperatorAct | CatalogApplied],
     *,
     integration: str = INTEGRATION,
     partition: int = 0,
     groups: Collection[str] = GROUPS,
     set_aside: str | None = None,
+    first: int = 0,
+    appended_ms: int = APPENDED_MS,
 ) -> None:
     """
-    Each of Stripe's events, or of what operators did, is the next record of *partition* of its topic, and *groups* read
-    it; *set_aside* is why they can't, if they can't.
+    Each of Stripe's events, or of what operators did, is the next record of *partition* of its topic, from the offset
+    *first* on, and *groups* read it; *set_aside* is why they can't, if they can't.
     """
-    offsets: dict[str, Iterator[int]] = defaultdict(count)
+    offsets: dict[str, Iterator[int]] = defaultdict(lambda: count(first))
     for event in events:
         message = StripeMessage(integration=integration, event=event) if isinstance(event, dict) else event
         topic = EVENTS if isinstance(message, StripeMessage) else OPERATOR_COMMANDS
@@ -46,7 +48,7 @@ def read(
             topic=topic,
             partition=partition,
             offset=next(offsets[topic]),
-            timestamp=APPENDED_MS,
+            timestamp=appended_ms,
             key=None,
             value=b"",
             headers=(),

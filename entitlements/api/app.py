@@ -19,7 +19,7 @@ from entitlements.api import (
     authzen,
     changes,
     evaluations,
-    explain,
+    explain_then,
     keys,
     openapi,
     operations,
@@ -82,7 +82,11 @@ def query_app(
     """
     snapshots = Snapshots(engine, clock)
     memory = Memory(engine, snapshots, clock=clock, monotonic=monotonic, limits=limits)
-    metrics.watch(is_away=snapshots.is_away, memory=memory)
+    metrics.watch(
+        is_away=snapshots.is_away,
+        memory=memory,
+        count_letters=lambda: snapshots.ask(operations.open_letters),
+    )
     known = tuple(tokens)
     app = Starlette(
         routes=pages(known, tuple(admins), snapshots, memory, metrics, snapshot_stream.streams(engine, clock)),
@@ -124,7 +128,7 @@ def pages(
         admin_page("/v1/customers/{customer}/keys", keys.of_holder(SubjectType.CUSTOMER), "GET", "POST"),
         admin_page("/v1/keys/{key}", keys.key, "DELETE"),
         admin_page("/v1/keys/{key}/rotate", keys.rotation, "POST"),
-        page("/v1/explain", explain.explain),
+        page("/v1/explain", explain_then.page),
         page("/v1/progress", operations.progress),
         page("/v1/changes", changes.changes(changes.Watch(snapshots))),
         page("/v1/snapshot", snapshot_stream.snapshot(streams)),

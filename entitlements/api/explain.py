@@ -1,38 +1,29 @@
 """
-`GET /v1/explain`: a decision, what it rests on down to the log, and what would change it (contract, section 6). Edge:
-HTTP, Postgres.
+A decision, what it rests on down to the log, and what would change it (contract, section 6). Edge: Postgres.
 
 The keys of the answer are listed in docs/access-rules.md. A subject that nobody knows is explained like any other.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
-
-from starlette.requests import Request
-from starlette.responses import Response
 
 from entitlements.api.authzen import Evaluation
 from entitlements.api.explained import document
 from entitlements.api.recorded import recorded
 from entitlements.api.requests import read_id, read_query, read_time
-from entitlements.api.responses import json_response, malformed
-from entitlements.api.snapshots import Snapshot, Snapshots
+from entitlements.api.responses import malformed
+from entitlements.api.snapshots import Snapshot
 from entitlements.api.subjects import Subject, SubjectType, find
 from entitlements.api.tokens import Token
 from entitlements.domain import why
 from entitlements.domain.what_if import Case
 
 
-async def explain(request: Request, token: Token, snapshots: Snapshots) -> Response:
-    """`GET /v1/explain?customer=|org=&api=&at=&marketplace=`."""
-    asked = read_question(request.scope["query_string"])
-    return json_response(await snapshots.ask(lambda snapshot: answer(snapshot, token, asked)))
-
-
-def read_question(query: bytes) -> Evaluation:
-    """The question in a query string; raises `Problem`."""
-    parameters = read_query(query, *SubjectType, "api", "at", "marketplace")
+def read_question(query: bytes) -> tuple[Evaluation, datetime | None]:
+    """The question in a query string, and as of when it is to be answered, None for now; raises `Problem`."""
+    parameters = read_query(query, *SubjectType, "api", "at", "marketplace", "known_at")
     named = [kind for kind in SubjectType if kind in parameters]
     if len(named) != 1:
         raise malformed(f"Say whom it is about, with one of: {', '.join(SubjectType)}.")
@@ -41,11 +32,12 @@ def read_question(query: bytes) -> Evaluation:
         id=read_id(parameters[named[0]], named[0]),
         marketplace=read_id(parameters["marketplace"], "marketplace") if "marketplace" in parameters else None,
     )
-    return Evaluation(
+    asked = Evaluation(
         subject=subject,
         api=read_id(parameters.get("api"), "api"),
         at=read_time(parameters["at"], "at") if "at" in parameters else None,
     )
+    return asked, read_time(parameters["known_at"], "known_at") if "known_at" in parameters else None
 
 
 def answer(snapshot: Snapshot, token: Token, asked: Evaluation) -> dict[str, Any]:

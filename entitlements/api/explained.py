@@ -177,17 +177,18 @@ def _events(records: Iterable[Stated]) -> list[dict[str, Any]]:
     """Records in order; one that says the same as an earlier one of another event about the same names that."""
     ordered = tuple(records)
     twins = evidence.twins(ordered)
-    return [
-        {
-            "id": record.event,
-            "type": record.type,
-            "about": record.about,
-            "created": record.created and rfc3339(record.created),
-            **_place(record),
-            "twin_of": twins.get(evidence.address(record)),
-        }
-        for record in ordered
-    ]
+    return [{**event(record), "twin_of": twins.get(evidence.address(record))} for record in ordered]
+
+
+def event(record: Stated) -> dict[str, Any]:
+    """What a record carries, and where it is."""
+    return {
+        "id": record.event,
+        "type": record.type,
+        "about": record.about,
+        "created": record.created and rfc3339(record.created),
+        **_place(record),
+    }
 
 
 def _revision(revision: Revision, log: Recorded) -> dict[str, Any]:

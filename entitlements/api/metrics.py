@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from entitlements.api.snapshots import CannotDecide
 from entitlements.domain.decision import Reason
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -48,7 +49,16 @@ class Memory(Protocol):
 class Metrics:
     """What one query process counts. Made once for a registry; a question costs it some 4 µs."""
 
-    __slots__ = ("_answers", "_away", "_deciding", "_decisions", "_registry", "_statuses")
+    __slots__ = (
+        "_answers",
+        "_away",
+        "_count_letters",
+        "_deciding",
+        "_decisions",
+        "_letters",
+        "_registry",
+        "_statuses",
+    )
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -68,10 +78,25 @@ class Metrics:
             "entitle_database_away", "1 since the database last failed to answer a question.", registry=registry
         )
 
-    def watch(self, *, is_away: Callable[[], bool], memory: Memory) -> None:
-        """Show this whenever somebody looks."""
+        self._letters = Gauge(
+            "entitle_dead_letters_open",
+            "Records set aside that nobody has seen to; absent while the database does not answer.",
+            ("group",),
+            registry=registry,
+        )
+        self._count_letters: Callable[[], Awaitable[Mapping[str, int]]] | None = None
+
+    def watch(
+        self,
+        *,
+        is_away: Callable[[], bool],
+        memory: Memory,
+        count_letters: Callable[[], Awaitable[Mapping[str, int]]] | None = None,
+    ) -> None:
+        """Show this whenever somebody looks; *count_letters* gives the open dead letters by group."""
         self._away.set_function(is_away)
         self._registry.register(_MemoryCollector(memory))
+        self._count_letters = count_letters
 
     def deciding(self) -> AbstractContextManager[object]:
         """Times the decision that is made within it."""
@@ -109,6 +134,11 @@ class Metrics:
 
     async def page(self, _: Request) -> Response:
         """`GET /metrics`: all of the registry in Prometheus' text format."""
+        self._letters.clear()
+        if self._count_letters is not None:
+            with suppress(CannotDecide):
+                for group, count in (await self._count_letters()).items():
+                    self._letters.labels(group).set(count)
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 

@@ -144,8 +144,8 @@ def _portal() -> dict[str, Any]:
         "/v1/explain": {
             "get": _operation(
                 "A decision, what it rests on and what would change it; of a customer, or of an org",
-                answers={200: "Explanation"},
-                query={"api": NAME, "customer": NAME, "org": NAME, **AT},
+                answers={200: {"anyOf": [ref("Explanation"), ref("ExplanationThen")]}},
+                query={"api": NAME, "customer": NAME, "org": NAME, **AT, "known_at": MOMENT},
                 required=("api",),
                 refusals=(400, 414, 503),
             )

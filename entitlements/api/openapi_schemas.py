@@ -213,6 +213,31 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             },
             {"org": TEXT},
         ),
+        "ExplanationThen": shape(  # where known_at is given
+            {
+                "known_at": MOMENT,
+                "at": MOMENT,
+                "api": TEXT,
+                "differs": FLAG,
+                "then": {"anyOf": [ref("Explanation"), ref("Undecided")]},
+                "now": ref("Explanation"),
+                "learnt": listed(OBJECT),
+                "undated": listed(TEXT),
+            },
+            closed=True,
+        ),
+        "Undecided": shape(
+            {
+                "customer": {"type": "null"},
+                "api": TEXT,
+                "at": MOMENT,
+                "answer": TEXT,
+                "decision": {"type": "null"},
+                "context": shape({}, closed=True),
+                "would_change": listed(TEXT),
+            },
+            closed=True,
+        ),
         "Changes": shape({"changes": listed(ref("AccessChange")), "next": NUMBER, "head": NUMBER}, closed=True),
         "AccessChange": shape(  # in full: schemas/json/access-changed.v1.schema.json
             {"seq": NUMBER, "integration": TEXT, "customer": TEXT, "as_of": MOMENT},

@@ -16,6 +16,7 @@ from entitlements.api.snapshots import CannotDecide, Snapshot, Snapshots
 from entitlements.api.tokens import Token
 from entitlements.incomplete import count_incomplete
 from entitlements.ledger import positions
+from entitlements.letters import open_by_group
 from schemas.topics import CONSUMER_GROUPS
 
 
@@ -51,6 +52,11 @@ async def progress(request: Request, _token: Token, snapshots: Snapshots) -> Res
 def progress_in(connection: Connection) -> dict[str, Any]:
     """The next offsets as Postgres has them, and how many invoices lack lines that are to be fetched."""
     return {"groups": next_offsets(connection), "incomplete": {"invoices": count_incomplete(connection)}}
+
+
+def open_letters(snapshot: Snapshot) -> dict[str, int]:
+    """How many dead letters of each consumer group nobody has seen to yet, for `GET /metrics`."""
+    return {**dict.fromkeys(CONSUMER_GROUPS, 0), **open_by_group(snapshot.connection)}
 
 
 def next_offsets(connection: Connection) -> dict[str, dict[str, int]]:

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from entitlements.domain.facts import Fact
-from ops.facts_in_words import in_words
+from entitlements.domain.facts_in_words import in_words
 from schemas.codec import CatalogApplied
 from tests.acts import block, grant, revocation, unblock
 from tests.explaining import Known, messages
