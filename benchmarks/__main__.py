@@ -37,11 +37,12 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=20_000, help="webhooks of each closed loop")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each open loop")
     parser.add_argument("--only-ours", action="store_true")
+    parser.add_argument("--with-feed", action="store_true", help="the relay and the boundaries run as well")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="entitle-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with stack.running(folder / "servers", say=_say) as servers:
-            with contenders.ours(servers, folder) as entitle:
+            with contenders.ours(servers, folder, with_feed=options.with_feed) as entitle:
                 found = [_measured(entitle, options.events, options.seconds, float("inf"))]
             if servers.kafka is not None:
                 servers.kafka.stop()  # the baselines have none, so they should not pay for one

@@ -19,7 +19,7 @@ from benchmarks.webhooks import API, CUSTOMER_LENGTH, SECRET
 from ops import settings, stack
 from ops.server import Server, port_answers, tied
 from ops.settings import Environment
-from ops.up import pipeline, wait_until_ready
+from ops.up import FEED, pipeline, wait_until_ready
 from schemas.topics import CONSUMER_GROUPS, EVENTS
 
 START_S = 20.0
@@ -46,8 +46,12 @@ class Contender:
 
 
 @contextmanager
-def ours(servers: stack.Stack, folder: Path) -> Iterator[Contender]:
-    """Ingest, the consumers and the query process, as `entitle up` runs them, on servers that run already."""
+def ours(servers: stack.Stack, folder: Path, *, with_feed: bool = False) -> Iterator[Contender]:
+    """
+    Ingest, the consumers and the query process, as `entitle up` runs them, on servers that run already.
+
+    What tells gateways of changes runs beside them only *with_feed*: the baselines have nothing like it.
+    """
     database, kafka = _both(servers)
     environment = Environment(
         variables=MappingProxyType(
@@ -62,7 +66,7 @@ def ours(servers: stack.Stack, folder: Path) -> Iterator[Contender]:
             }
         )
     )
-    with pipeline(environment, folder, _quietly) as running:
+    with pipeline(environment, folder, _quietly, without=() if with_feed else FEED) as running:
         wait_until_ready(running)
 
         def recorded() -> int:

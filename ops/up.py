@@ -11,7 +11,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +31,10 @@ READY_S = 60.0
 SERVERS = ("ENTITLE_DATABASE_URL", "ENTITLE_KAFKA")
 """The settings whose servers are started where they are not set."""
 
-WITH_HEALTH = ("consumers", "relay", "boundaries")
+FEED = ("relay", "boundaries")
+"""What tells gateways of changes, so that they may decide by themselves."""
+
+WITH_HEALTH = ("consumers", *FEED)
 """The programs without a listener of their own, in the order of their ports for health."""
 
 QUESTION = {
@@ -63,8 +66,12 @@ class Pipeline:
 
 
 @contextmanager
-def pipeline(given: Environment, folder: Path, say: Say) -> Iterator[Pipeline]:
-    """Everything running and ready while the context lasts; then all that was started here is stopped."""
+def pipeline(given: Environment, folder: Path, say: Say, *, without: Collection[str] = ()) -> Iterator[Pipeline]:
+    """
+    Everything running and ready while the context lasts; then all that was started here is stopped.
+
+    *without* names programs that are not started: webhooks become answers without the `FEED`.
+    """
     path = Path(given.get("ENTITLE_CATALOG") or settings.EXAMPLE_CATALOG)
     catalog = catalog_file.load(path)
     environment = _with_secrets(given, catalog.catalog.integrations, folder).with_values({"ENTITLE_CATALOG": str(path)})
@@ -81,7 +88,7 @@ def pipeline(given: Environment, folder: Path, say: Say) -> Iterator[Pipeline]:
             environment = environment.with_values({"ENTITLE_KAFKA": servers.kafka.address})
         _prepare(environment, catalog, say)
         started = [server for server in (servers.database, servers.kafka) if server is not None]
-        supervisor = Supervisor(_programs(environment, folder / "logs"), say, servers=started)
+        supervisor = Supervisor(_programs(environment, folder / "logs", without), say, servers=started)
         edge = Edge(ingest=f"http://{ingest}", query=f"http://{query}", token=tokens[0].value)
         try:
             supervisor.start()
@@ -171,10 +178,10 @@ def _prepare(environment: Environment, catalog: catalog_file.CatalogFile, say: S
         say(f"catalog {environment.get('ENTITLE_CATALOG')} published as revision {published.number}")
 
 
-def _programs(environment: Environment, logs: Path) -> list[Program]:
+def _programs(environment: Environment, logs: Path, without: Collection[str]) -> list[Program]:
     entitle = [sys.executable, "-P", "-m", "ops"]  # -P: not the `ops` of whatever folder this is called from
     commands = {"ingest": ["ingest"], "consumers": ["consume", *CONSUMER_GROUPS]}
-    commands |= {name: [name] for name in ("relay", "boundaries", "query")}
+    commands |= {name: [name] for name in (*FEED, "query")}
     own = {name: {"ENTITLE_HEALTH_ADDRESS": str(each)} for name, each in health_addresses(environment).items()}
     return [
         Program(
@@ -184,6 +191,7 @@ def _programs(environment: Environment, logs: Path) -> list[Program]:
             log=logs / f"{name}.log",
         )
         for name, command in commands.items()
+        if name not in without
     ]
 
 
