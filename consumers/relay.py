@@ -195,12 +195,15 @@ class _Relay:
         return True
 
     def _publish_some(self, session: Connection) -> bool:
+        if (
+            self.topic is None
+        ):  # before any state is read: what was read before it fences others may be older than theirs
+            with session.begin():
+                identity = feed.identity(session)
+            self.topic = self.open_topic(identity)
         with session.begin():
             position = feed.position(session)
             states = feed.behind(session, position.published, most=PUBLISHED_AT_ONCE)
-            identity = feed.identity(session) if self.topic is None else ""
-        if self.topic is None:
-            self.topic = self.open_topic(identity)
         if not states:
             return False
         self.topic.publish(states)
@@ -237,6 +240,8 @@ class _Relay:
 def _wait(session: Connection, seconds: float) -> None:
     """Until somebody notifies of a change, or so many seconds."""
     driver: Any = session.connection.driver_connection
-    select.select([driver], [], [], seconds)
+    poll = select.poll()
+    poll.register(driver, select.POLLIN)
+    poll.poll(seconds * 1000)
     driver.poll()
     driver.notifies.clear()

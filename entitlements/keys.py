@@ -58,6 +58,10 @@ api_keys = Table(
 )
 
 
+_COUNTS_FIRST = (api_keys.c.valid_until.asc().nulls_last(), api_keys.c.id.desc())
+"""A key's end only ever comes nearer: the row that counts is the same whatever order two writers came in."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
     """
@@ -111,36 +115,38 @@ def add_key(
 
 
 def end_key(connection: Connection, before: ApiKey, *, valid_until: datetime, set_by: str) -> ApiKey:
-    """From now on the key is valid until then: a moment that has passed revokes it."""
+    """
+    The key is valid until then at most: a moment that has passed revokes it.
+
+    Of several that are said the earliest counts, so that a rotation beside a revocation revives nothing.
+    """
     values = {name: getattr(before, name) for name in ApiKey.__slots__ if name != "set_at"}
     return _said(connection, values | {"valid_until": valid_until, "set_by": set_by})
 
 
 def key_of_digest(connection: Connection, digest: bytes) -> ApiKey | None:
     """The key of this SHA-256, whether or not it is still valid."""
-    latest = select(api_keys).where(api_keys.c.digest == digest).order_by(api_keys.c.id.desc())
-    return _first(connection.execute(latest.limit(1)).one_or_none())
+    counting = select(api_keys).where(api_keys.c.digest == digest).order_by(*_COUNTS_FIRST)
+    return _first(connection.execute(counting.limit(1)).one_or_none())
 
 
 def key_named(connection: Connection, key: str) -> ApiKey | None:
     """The key of this name, whether or not it is still valid."""
-    latest = select(api_keys).where(api_keys.c.key == key).order_by(api_keys.c.id.desc())
-    return _first(connection.execute(latest.limit(1)).one_or_none())
+    counting = select(api_keys).where(api_keys.c.key == key).order_by(*_COUNTS_FIRST)
+    return _first(connection.execute(counting.limit(1)).one_or_none())
 
 
 def keys_of(connection: Connection, *, integration: str, kind: str, holder: str) -> tuple[ApiKey, ...]:
     """All keys of a holder, also those that are over, in the order of their names."""
     own = (api_keys.c.integration == integration, api_keys.c.kind == kind, api_keys.c.holder == holder)
-    latest = (
-        select(api_keys).ext(distinct_on(api_keys.c.key)).where(*own).order_by(api_keys.c.key, api_keys.c.id.desc())
-    )
-    return tuple(_key(row) for row in connection.execute(latest))
+    counting = select(api_keys).ext(distinct_on(api_keys.c.key)).where(*own).order_by(api_keys.c.key, *_COUNTS_FIRST)
+    return tuple(_key(row) for row in connection.execute(counting))
 
 
 def all_keys(connection: Connection) -> tuple[ApiKey, ...]:
     """All keys of everybody, also those that are over, in the order of their names."""
-    latest = select(api_keys).ext(distinct_on(api_keys.c.key)).order_by(api_keys.c.key, api_keys.c.id.desc())
-    return tuple(_key(row) for row in connection.execute(latest))
+    counting = select(api_keys).ext(distinct_on(api_keys.c.key)).order_by(api_keys.c.key, *_COUNTS_FIRST)
+    return tuple(_key(row) for row in connection.execute(counting))
 
 
 def _said(connection: Connection, values: dict[str, Any]) -> ApiKey:

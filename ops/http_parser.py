@@ -55,8 +55,7 @@ class RequestParser:
         """Read on. Raises `Refused`; then nothing more can be read."""
         if self.is_done:
             return
-        if self.in_head:
-            self._fed += len(data)
+        self._fed += len(data)
         rest = b""
         try:
             self._llhttp.feed_data(data)
@@ -72,7 +71,9 @@ class RequestParser:
             self._llhttp = HttpRequestParser(self)
             self.feed(without_upgrade(self._method, self._target, self._version, self._headers))
             self.feed(rest)
-        elif self.in_head and self._fed > self._most:  # in a header that has no end
+        elif (
+            self._fed > self._most and not self.is_done
+        ):  # in a header, a chunk's extension or a trailer that has no end
             raise self._too_large()
 
     def close(self) -> None:
@@ -117,9 +118,11 @@ class RequestParser:
         self._reader.request_comes(scope, keeps=self._keeps, expects=is_1_1 and self._expects)
 
     def on_body(self, data: bytes) -> None:
+        self._fed = 0
         self._reader.body_comes(data)
 
     def on_message_complete(self) -> None:
+        self._fed = 0
         if not self._offers_upgrade:
             self.is_done = not self._keeps
             self._reader.body_ends()

@@ -85,5 +85,5 @@ def _parts(target: bytes) -> tuple[str, bytes]:
     if not target.startswith((b"/", b"*")):  # a whole URL: what follows its scheme and host
         _, _, rest = target.partition(b"://")
         target = rest[min(found) :] if (found := [rest.find(c) for c in (b"/", b"?", b"#") if c in rest]) else b""
-    path, _, query = target.partition(b"#")[0].partition(b"?")
-    return path.decode("ascii") or "/", query
+    path, _, query = target.partition(b"?")  # a # in the path stays: who reads it has to refuse it
+    return path.decode("ascii") or "/", query.partition(b"#")[0]

@@ -18,9 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import psycopg2
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from entitlements.ledger import CHANGES_CHANNEL
 from entitlements.orgs import SETTINGS_CHANNEL
@@ -116,7 +114,7 @@ class Listening:
                             self._wait(connection)
                     finally:
                         connection.invalidate()  # nobody else is to be given one that listens
-            except (SQLAlchemyError, psycopg2.Error) as error:
+            except Exception as error:  # of any kind: answers rest on somebody looking, so this goes on
                 self._note(error)
                 self._ending.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_S)
@@ -132,8 +130,10 @@ class Listening:
         listener: Any = connection.connection.dbapi_connection
         woken = self._wake[0] if self._wake else -1
         if not listener.notifies:
-            ready, _, _ = select.select([listener, woken], [], [], LOOK_EVERY_S)
-            if woken in ready:
+            poll = select.poll()  # not select.select, which takes no descriptor from 1024 on
+            poll.register(listener, select.POLLIN)
+            poll.register(woken, select.POLLIN)
+            if woken in (descriptor for descriptor, _ in poll.poll(LOOK_EVERY_S * 1000)):
                 os.read(woken, 4096)
             listener.poll()  # raises where the connection is lost
         if listener.notifies:

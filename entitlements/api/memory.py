@@ -292,7 +292,7 @@ class Memory:
         return self._answer(token, subject, api, terms, scope, customer, held)
 
     async def _loaded(self, token: Token, subject: Subject, api: str) -> Answer:
-        """With the help of the database, once more where catalogs or orgs have changed meanwhile."""
+        """With the help of the database, once more where catalogs or orgs have changed meanwhile, or time."""
         while True:
             epoch, terms = self._epoch, self._terms
             if terms is None:
@@ -308,7 +308,7 @@ class Memory:
                 held = self._of_nobody(scope, terms)
             else:
                 held = await self._load_customer(scope, customer, terms)
-            if epoch != self._epoch:
+            if epoch != self._epoch or terms.in_force_at(self._clock()) is not catalog:
                 continue
             kept = self._answer(token, subject, api, terms, scope, customer, held)
             if kept is None:
@@ -423,7 +423,9 @@ class Memory:
         the database all the same: what it knows has not been enough, or nobody would ask.
         """
         found = None if self.is_degraded() else self._held.get(name)
-        if found is not None:
+        if (
+            found is not None and found.since <= self._clock()
+        ):  # else the clock went back: it holds what matters since then
             return found
 
         async def load() -> _Held:

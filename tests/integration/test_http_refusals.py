@@ -52,6 +52,12 @@ WRONG = [
     pytest.param(request("/", "A: b\nC: d"), 400, id="bare line feed"),
     pytest.param(request("/", "A: b\rC: d"), 400, id="bare carriage return"),
     pytest.param(request("/", "A: b\x00"), 400, id="NUL"),
+    pytest.param(
+        request("/", "Transfer-Encoding: chunked", method="POST") + b"0\r\nX: " + b"y" * 80_000, 431, id="large trailer"
+    ),
+    pytest.param(
+        request("/", "Transfer-Encoding: chunked", method="POST") + b"1;" + b"y" * 80_000, 400, id="large extension"
+    ),
     pytest.param(request("/a b"), 400, id="space in the target"),
     pytest.param(request("/", "Transfer-Encoding: chunked", method="POST") + b"0x1\r\nx\r\n", 400, id="chunk size"),
     pytest.param(request("/", "Transfer-Encoding: chunked", method="POST") + b"1\r\nxy\r\n", 400, id="chunk's end"),

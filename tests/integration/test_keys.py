@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from entitlements.keys import api_keys
+from entitlements.keys import api_keys, end_key, key_named
 from entitlements.orgs import SETTINGS_CHANNEL, orgs
 from tests.asking import ADMIN, SETTINGS_SCHEMA, Answer, Api, listening
 from tests.asking_gateways import check, make, post, reason
@@ -37,6 +38,22 @@ def test_a_rotated_key_goes_on_until_its_grace_is_over(api: Api) -> None:
     assert second.body["replaces"] == {"id": first["id"], "valid_until": "2026-06-16T12:00:00Z"}
     assert [check(api, each["key"]).status for each in (first, second.body, third)] == [200, 401, 200]
     assert post(api, f"/v1/keys/{second.body['id']}/rotate", {}).status == 404
+
+
+def test_a_rotation_beside_a_revocation_revives_nothing(api: Api) -> None:
+    """Both read the key before either wrote: the earliest end counts, whoever commits last."""
+    made = make(api, "orgs/initech").body
+    with api.engine.begin() as connection:
+        key = key_named(connection, made["id"])
+    assert key is not None
+    with api.engine.begin() as connection:
+        end_key(connection, key, valid_until=key.set_at, set_by="who revokes")
+    with api.engine.begin() as connection:
+        end_key(connection, key, valid_until=key.set_at + timedelta(days=3650), set_by="who rotates")
+        after = key_named(connection, made["id"])
+
+    assert after is not None
+    assert after.valid_until == key.set_at
 
 
 def test_a_revoked_key_is_nobodys(api: Api) -> None:

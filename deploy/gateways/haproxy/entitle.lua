@@ -56,10 +56,12 @@ core.register_action("entitle", { "http-req" }, function(txn, on_failure, addres
     for name in pairs(answer.headers) do
       if name:find("^entitlement%-") then txn.http:req_set_header(name, first(answer.headers, name)) end
     end
+    txn:set_var("txn.entitlement", "passes")
   elseif status >= 400 and status < 500 then
     deny(txn, status, answer)
   elseif on_failure == "open" then
     txn.http:req_set_header("Entitlement-Degraded", "1")
+    txn:set_var("txn.entitlement", "passes")
   else
     deny(txn, 503, UNKNOWN)
   end
