@@ -42,7 +42,9 @@ def subscription(chance: Chance, name: str, shapes: tuple[str, ...]) -> tuple[li
             invoices.append(invoice(chance, anew, billed.void_at, reason, shapes))
         pending, on = [], billed.id
         for _ in chance.times(0, 0, 1, 2):
-            cycle, changes = _changed(chance, cycle, on, as_invoice_item=as_invoice_item)
+            # An invoice item names no subscription item: what has only been a draft before it would leave that unknown.
+            is_known = any(each.open_at is not None for each in invoices)
+            cycle, changes = _changed(chance, cycle, on, as_invoice_item=as_invoice_item and is_known)
             pending += changes
             at_once = chance.one(True, False)
             if at_once:
