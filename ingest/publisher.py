@@ -193,7 +193,7 @@ class KafkaPublisher:
             self._handed_over += 1
             try:
                 link.send(under_way, partition)
-            except Exception as error:  # of any kind: those behind it are handed over all the same
+            except KafkaError as error:
                 self._let_go(under_way, _failure("Kafka's producer did not take the event", error))
 
     def _settle_soon(self, under_way: _UnderWay) -> None:

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import psycopg2
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from entitlements.ledger import CHANGES_CHANNEL
 from entitlements.orgs import SETTINGS_CHANNEL
@@ -114,7 +116,7 @@ class Listening:
                             self._wait(connection)
                     finally:
                         connection.invalidate()  # nobody else is to be given one that listens
-            except Exception as error:  # of any kind: answers rest on somebody looking, so this goes on
+            except (SQLAlchemyError, psycopg2.Error, OSError, ValueError) as error:
                 self._note(error)
                 self._ending.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_S)

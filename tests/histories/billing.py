@@ -16,7 +16,8 @@ AMOUNTS = {"price_basic": 1000, "price_pro": 3000, "price_late": 2000, "price_no
 def subscription(chance: Chance, name: str, shapes: tuple[str, ...]) -> tuple[list[Invoice], list[End]]:
     """
     A subscription's invoices, and when it ended. Its cycles follow one another; what changes in one of them is billed
-    at once or with the next renewal.
+    at once or with the next renewal. Invoice items, which name no subscription item, come only after an invoice that was
+    more than a draft: no event would name the item otherwise.
     """
     cycle = _first_cycle(chance, name)
     length = cycle.end - cycle.start
@@ -42,9 +43,8 @@ def subscription(chance: Chance, name: str, shapes: tuple[str, ...]) -> tuple[li
             invoices.append(invoice(chance, anew, billed.void_at, reason, shapes))
         pending, on = [], billed.id
         for _ in chance.times(0, 0, 1, 2):
-            # An invoice item names no subscription item: what has only been a draft before it would leave that unknown.
-            is_known = any(each.open_at is not None for each in invoices)
-            cycle, changes = _changed(chance, cycle, on, as_invoice_item=as_invoice_item and is_known)
+            is_named = as_invoice_item and any(each.open_at is not None for each in invoices)
+            cycle, changes = _changed(chance, cycle, on, as_invoice_item=is_named)
             pending += changes
             at_once = chance.one(True, False)
             if at_once:
