@@ -16,8 +16,8 @@ AMOUNTS = {"price_basic": 1000, "price_pro": 3000, "price_late": 2000, "price_no
 def subscription(chance: Chance, name: str, shapes: tuple[str, ...]) -> tuple[list[Invoice], list[End]]:
     """
     A subscription's invoices, and when it ended. Its cycles follow one another; what changes in one of them is billed
-    at once or with the next renewal. Invoice items, which name no subscription item, come only after an invoice that was
-    more than a draft: no event would name the item otherwise.
+    at once or with the next renewal. Invoice items, which name no subscription item, come only after an invoice that
+    was more than a draft: no event would name the item otherwise.
     """
     cycle = _first_cycle(chance, name)
     length = cycle.end - cycle.start
