@@ -41,9 +41,10 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import UserDefinedType
 
-from entitlements.rows import ROWS, Prepared, bytea, inserting, run
+from entitlements.rows import COPY_ESCAPES, ROWS, Prepared, bytea, copy, inserting, run
 from entitlements.tables import metadata
 
 
@@ -275,6 +276,8 @@ _LATEST_PROVENANCE = Prepared(
     ),
 )
 _IN_PROVENANCE = itemgetter(*(column.name for column in provenance.primary_key.columns))
+_IN_PROVENANCE_ALL = itemgetter(*(column.name for column in provenance.c if column.name != "recorded_at"))
+_PROVENANCE_COLUMNS = ", ".join(f'"{column.name}"' for column in provenance.c if column.name != "recorded_at")
 _CHANGES = Prepared(
     name="write_changes",
     statement=select(func.pg_notify(literal_column(f"'{CHANGES_CHANNEL}'"), literal_column("''"))).add_cte(
@@ -365,6 +368,29 @@ def write_provenance(connection: Connection, rows: Sequence[Mapping[str, Any]]) 
     if rows:
         ordered = sorted(rows, key=_IN_PROVENANCE)
         run(connection, _LATEST_PROVENANCE, ({**row, "facts": [*map(bytea, row["facts"])]} for row in ordered))
+
+
+def copy_provenance(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """
+    The same for records of which nothing is noted yet, at a fourth of the cost: for who alone writes to a schema.
+
+    Raises `Fenced` where something is.
+    """
+    if rows:
+        written = "".join([_copied(row) for row in rows])
+        try:
+            copy(connection, f"COPY provenance ({_PROVENANCE_COLUMNS}) FROM STDIN", written)
+        except IntegrityError as error:
+            lost = {(row["consumer_group"], row["topic"], row["partition"]) for row in rows}
+            raise Fenced("another instance has recorded some of these records", lost) from error
+
+
+def _copied(row: Mapping[str, Any]) -> str:
+    """In the order of `_IN_PROVENANCE_ALL`, as COPY reads them."""
+    *told, facts, appended_at = _IN_PROVENANCE_ALL(row)
+    shown = "\t".join([r"\N" if each is None else str(each).translate(COPY_ESCAPES) for each in told])
+    digests = ",".join([rf'"\\\\x{digest.hex()}"' for digest in facts])
+    return f"{shown}\t{{{digests}}}\t{appended_at or chr(92) + 'N'}\n"
 
 
 def write_changes(

@@ -36,7 +36,7 @@ from ops.server import tied
 FEW = 2_000
 """So many records left to read are not worth several processes."""
 
-AT_ONCE = 4_000
+AT_ONCE = 1_000
 """Records in a transaction while building."""
 
 LOOK_S = 0.5
@@ -128,7 +128,7 @@ class Building:
                 stop=stop,
                 dead_letters_in_a_row=self.place.limit,
                 on_round=on_round,
-                announcing=False,
+                serves=False,
             )
         finally:
             database.dispose()
@@ -231,7 +231,7 @@ def read_part(place: Place, schema: str, until: Mapping[Partition, int]) -> None
             schema,
             until=until,
             dead_letters_in_a_row=place.limit,
-            announcing=False,
+            serves=False,
         )
     finally:
         database.dispose()

@@ -25,6 +25,7 @@ from ops.database import engine
 from ops.operator_log import make_topics, publish_catalog
 from ops.processes import group
 from schemas.codec import Message, encode_stripe
+from schemas.stripe_event import InvoiceStatus
 from schemas.topics import CONSUMER_GROUPS, EVENTS, KEEP_FOR_EVER, OPERATOR_COMMANDS, topics
 from tests.feeding import SCHEMA, SETTINGS_SCHEMA, fed
 from tests.operating import called
@@ -166,8 +167,8 @@ def _wrong(
 ) -> Callable[[Message], Sequence[Fact]]:
     def decided(message: Message) -> Sequence[Fact]:
         return [
-            replace(fact, status="open", paid_at=None)
-            if isinstance(fact, Grant) and fact.customer in customers and fact.status == "paid"
+            replace(fact, status=InvoiceStatus.OPEN, paid_at=None)
+            if isinstance(fact, Grant) and fact.customer in customers and fact.status is InvoiceStatus.PAID
             else fact
             for fact in decide(message)
         ]
