@@ -8,6 +8,7 @@ statement once: to plan them anew for a batch of thirty took PostgreSQL as long 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import StringIO
@@ -46,8 +47,16 @@ def run(connection: Connection, prepared: Prepared, rows: Iterable[Mapping[str, 
     return connection.exec_driver_sql(f"EXECUTE {prepared.name} (%(rows)s)", {"rows": document})
 
 
-COPY_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
-"""What COPY's text format takes for something else, for `str.translate`."""
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+_IS_PLAIN = re.compile(r"[^\\\t\n\r]*").fullmatch
+
+
+def copied(value: Any) -> str:
+    """A value as COPY's text format has it; bytes and arrays have forms of their own."""
+    if value is None:
+        return r"\N"
+    written = str(value)
+    return written if _IS_PLAIN(written) else written.translate(_ESCAPES)
 
 
 def copy(connection: Connection, statement: str, lines: str) -> None:
