@@ -39,6 +39,9 @@ FEW = 2_000
 AT_ONCE = 1_000
 """Records in a transaction while building."""
 
+FETCH_BYTES = 4 * 1024 * 1024
+"""Had from Kafka at once: kafka-python copies it several times, and what is larger leaves the processor's caches."""
+
 LOOK_S = 0.5
 NO_END = 1 << 62
 """Behind every offset."""
@@ -226,7 +229,7 @@ def read_part(place: Place, schema: str, until: Mapping[Partition, int]) -> None
     try:
         run(
             place.groups,
-            replace(place.source, max_poll_records=AT_ONCE),
+            replace(place.source, max_poll_records=AT_ONCE, fetch_bytes=FETCH_BYTES),
             database,
             schema,
             until=until,
