@@ -208,12 +208,12 @@ class Building:
         on = database.execution_options(isolation_level="AUTOCOMMIT")
         with on.connect() as connection:
             connection.exec_driver_sql("SET statement_timeout = 0")
+            for table in beside.TABLES:  # before the indexes: while one is missing it is not finished
+                connection.exec_driver_sql(f"VACUUM (ANALYZE) {table.name}")
             for index in missing:
                 index.create(connection)
                 if self._is_to_leave():
                     raise Leaving
-            for table in beside.TABLES:
-                connection.exec_driver_sql(f"VACUUM (ANALYZE) {table.name}")
             connection.invalidate()
 
     def _is_to_leave(self) -> bool:

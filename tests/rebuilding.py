@@ -19,7 +19,7 @@ from consumers.log import Source
 from consumers.runner import run
 from consumers.verdicts import Group
 from entitlements import ledger
-from entitlements.domain.facts import Fact, Grant
+from entitlements.domain.facts import Fact
 from entitlements.store import TABLE_OF
 from ops.database import engine
 from ops.operator_log import make_topics, publish_catalog
@@ -186,11 +186,10 @@ def _wrong(
 ) -> Callable[[Message], Sequence[Fact]]:
     def decided(message: Message) -> Sequence[Fact]:
         return [
-            replace(fact, status=InvoiceStatus.OPEN, paid_at=None)
-            if isinstance(fact, Grant) and fact.customer in customers and fact.status is InvoiceStatus.PAID
-            else fact
+            fact
             for fact in decide(message)
             if fact.customer not in missed
+            and not (fact.customer in customers and getattr(fact, "status", None) is InvoiceStatus.PAID)
         ]
 
     return decided

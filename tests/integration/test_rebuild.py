@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,7 @@ def test_nobody_sees_half_of_each(built: Ground) -> None:
 
 
 def test_what_the_live_one_knows_is_known_after_a_swap(built: Ground) -> None:
-    """Records that the live consumers have read while the swap began are read in its own transaction, not later."""
+    """What its consumers have read while the swap began is read in the swap's own transaction; also at another try."""
     late = billed(3, customers=3, prefix="late")
 
     def on_lock(connection: sa.Connection, names: Sequence[str]) -> None:
@@ -191,15 +192,23 @@ def test_what_the_live_one_knows_is_known_after_a_swap(built: Ground) -> None:
             built.consume()  # as if they had been committed just before the tables were locked
         lock(connection, names)
 
+    def on_exchange(*given: Any, **named: Any) -> None:
+        twice.append(True)
+        if len(twice) == 1:
+            raise sa.exc.OperationalError("", {}, _Busy())
+        swap(*given, **named)
+
     once: list[bool] = []
-    lock = exchange.lock
+    twice: list[bool] = []
+    lock, swap = exchange.lock, exchange.exchange
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exchange, "lock", on_lock)
+        patch.setattr(exchange, "exchange", on_exchange)
         done = swapping(built).swap()
 
-    assert done.meanwhile == len(late)
+    assert done.tries == 2
     assert built.offsets() == built.offsets(BEFORE)
-    assert {f"in_late_{number}" for number in range(3)} <= {str(row[3]) for row in built.facts()["grants"]}
+    assert {f"late_{number}" for number in range(3)} <= {str(row[3]) for row in built.facts()["grants"]}
 
 
 def test_who_holds_a_table_is_named(built: Ground) -> None:
@@ -295,7 +304,7 @@ def killing(place: Ground, before: str, *arguments: str) -> int:
     return subprocess.run(command, env=environment, check=False, capture_output=True, timeout=PATIENCE_S).returncode
 
 
-STEPS_OF_A_BUILD = ("COMMENT ON SCHEMA", "DROP INDEX", r"EXECUTE record_invoices", r"CREATE INDEX grants", "VACUUM")
+STEPS_OF_A_BUILD = ("COMMENT ON SCHEMA", "DROP INDEX", r"EXECUTE record_invoices", "VACUUM .* grants", "CREATE INDEX grants")
 
 
 def test_kill_9_at_every_step_of_a_rebuild(place: Ground) -> None:
@@ -304,8 +313,9 @@ def test_kill_9_at_every_step_of_a_rebuild(place: Ground) -> None:
     for step in STEPS_OF_A_BUILD:
         assert (step, killing(place, step, "--no-follow", "--processes", "1")) == (step, -signal.SIGKILL)
         assert place.facts() == serves
-        refused = place.entitle("rebuild", "--swap", "--yes")
-        assert (step, refused.exit_code, place.schemas() <= {SCHEMA, REBUILD}) == (step, 1, True)
+        with pytest.raises(CannotRebuild):
+            place.entitle("rebuild", "--swap", "--yes")
+        assert place.schemas() <= {SCHEMA, REBUILD}
     place.built()
     killed = (place.facts(REBUILD), place.provenance(REBUILD), place.shape(REBUILD))
     place.rebuild("--discard")
@@ -317,17 +327,16 @@ def test_kill_9_at_every_step_of_a_rebuild(place: Ground) -> None:
 def test_kill_9_at_every_step_of_a_swap(built: Ground) -> None:
     """At each of its statements the session ends: the old serves, whole, or the new does, and the swap can be done."""
     old, new = built.facts(), built.facts(REBUILD)
-    statements, number = [""], 0
-    while number < len(statements):
+    statements: list[str] = []
+    for number in count():
         statements = ended_at(built, number)
-        number += 1
         whole = {SCHEMA, BEFORE} if built.schemas() & {BEFORE} else {SCHEMA, REBUILD}
         assert built.schemas() == whole, statements[-1]
         serves, other = built.facts(), built.facts(REBUILD if REBUILD in whole else BEFORE)
         assert (serves, other) == ((new, old) if BEFORE in whole else (old, new)), statements[-1]
         if BEFORE in whole:
             break
-    assert number > 15, statements
+    assert len(statements) > 15, statements
     assert sum("RENAME TO" in each for each in statements) == 3
     assert statements[-1].startswith("DROP SCHEMA"), statements[-1]
 
@@ -352,6 +361,12 @@ def ended_at(place: Ground, number: int) -> list[str]:
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", before)
     return statements
+
+
+class _Busy(Exception):
+    """What psycopg2 says of a wait that was cut short."""
+
+    pgcode = "57014"
 
 
 class _Killed(BaseException):
@@ -385,7 +400,7 @@ def test_a_follower_goes_on_until_a_swap_takes_over(built: Ground) -> None:
             assert other.stderr is not None
             assert any("following" in line for line in iter(other.stderr.readline, ""))
             put(built.source, *billed(3, customers=3, prefix="followed"))
-            wait_until(lambda: "in_followed_2" in str(built.facts(REBUILD)["grants"]), "it follows")
+            wait_until(lambda: "followed_2" in str(built.facts(REBUILD)["grants"]), "it follows")
             with pytest.raises(CannotRebuild, match="another `entitle rebuild` of entitlements is at work already"):
                 built.entitle("rebuild", "--no-follow")
             assert built.rebuild("--status")["rebuild"]["behind"] == 0
