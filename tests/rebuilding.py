@@ -167,10 +167,10 @@ def put(source: Source, *events: Mapping[str, Any]) -> None:
     producer.close()
 
 
-def billed(count: int, *, customers: int, prefix: str = "in") -> list[dict[str, Any]]:
+def billed(count: int, *, customers: int, prefix: str = "in", customer: str = "cus") -> list[dict[str, Any]]:
     """Finalized and paid: two events for each invoice, each of one of the customers."""
     bills: list[Bill] = [
-        paid(Line(id=f"il_{prefix}_{number}"), id=f"{prefix}_{number}", customer=f"cus_{number % customers}")
+        paid(Line(id=f"il_{prefix}_{number}"), id=f"{prefix}_{number}", customer=f"{customer}_{number % customers}")
         for number in range(count)
     ]
     return [{**each, "id": f"evt_{prefix}_{number}"} for number, each in enumerate(events(*bills))]

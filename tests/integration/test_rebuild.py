@@ -211,6 +211,17 @@ def test_what_the_live_one_knows_is_known_after_a_swap(built: Ground) -> None:
     assert {f"late_{number}" for number in range(3)} <= {str(row[3]) for row in built.facts()["grants"]}
 
 
+def test_offsets_of_another_log_mean_nothing(built: Ground) -> None:
+    """Where the live consumers had read another cluster's log, and further, a swap does not wait for it."""
+    with built.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE consumer_offsets SET cluster_id = 'lost', next_offset = next_offset + 1000")
+
+    built.rebuild("--swap")
+    built.consume()
+
+    assert {each.cluster_id for each in built.offsets(BEFORE)} == {"lost"}
+
+
 def test_who_holds_a_table_is_named(built: Ground) -> None:
     """A transaction that goes on holds up a swap, which gives up, says who it is, and has changed nothing."""
     before = built.facts()
@@ -304,7 +315,13 @@ def killing(place: Ground, before: str, *arguments: str) -> int:
     return subprocess.run(command, env=environment, check=False, capture_output=True, timeout=PATIENCE_S).returncode
 
 
-STEPS_OF_A_BUILD = ("COMMENT ON SCHEMA", "DROP INDEX", r"EXECUTE record_invoices", "VACUUM .* grants", "CREATE INDEX grants")
+STEPS_OF_A_BUILD = (
+    "COMMENT ON SCHEMA",
+    "DROP INDEX",
+    r"EXECUTE record_invoices",
+    "VACUUM .* grants",
+    "CREATE INDEX grants",
+)
 
 
 def test_kill_9_at_every_step_of_a_rebuild(place: Ground) -> None:
@@ -431,7 +448,7 @@ def test_what_must_not_serve_is_refused(place: Ground) -> None:
     place.built()
     with place.engine.begin() as connection:
         connection.exec_driver_sql(f"DROP INDEX {REBUILD}.grants_by_integration_customer")
-    assert "not finished: 0 records are left to read, and indexes" in refused("--swap")
+    assert "not finished: 0 records are left to read, and it is to be completed" in refused("--swap")
     with place.engine.begin() as connection:
         note = beside.find(connection, REBUILD)
         beside.note(connection, REBUILD, Note(by="bob", begun_at=JANUARY, version="another"))
