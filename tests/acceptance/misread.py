@@ -4,7 +4,7 @@ The drill: a version misreads invoices, a right one rebuilds, they change places
     python -m tests.acceptance.misread --events 50000
 
 Consumers, query and relay are processes of their own, as in production; questions come 200 a second, and events too.
-`test_rebuild.py` plays it with a few thousand.
+`test_rebuild.py` plays it with a few thousand. Long because all who are at work meanwhile are in it.
 """
 
 from __future__ import annotations
