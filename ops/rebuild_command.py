@@ -32,6 +32,9 @@ from ops.settings import Environment
 
 WAYS = ("status", "swap", "swap_back", "discard", "drop")
 
+LOW_PRIORITY = 10
+"""Of processes that read: who answers questions on the same machine comes first."""
+
 NEAR = 10_000
 """Records that a rebuild may be behind to be swapped: they are read first, which should be a moment."""
 
@@ -215,6 +218,7 @@ def _is_whole(there: Place, connection: Connection, rebuilt: Schema, extents: Ma
 
 def _read_part(there: Place, part: str) -> None:
     spare_the_collector()
+    os.nice(LOW_PRIORITY)
     wanted = json.loads(part)
     read_part(there, wanted["schema"], {(topic, number): end for topic, number, end in wanted["ends"]})
 

@@ -155,12 +155,25 @@ def prepare(bootstrap: str) -> Source:
 
 def put(source: Source, *events: Mapping[str, Any]) -> None:
     """Events of Stripe's, as ingest publishes them, partition by partition."""
+    with producing(source) as send:
+        send(events)
+
+
+@contextmanager
+def producing(source: Source) -> Iterator[Callable[[Sequence[Mapping[str, Any]]], None]]:
+    """The same again and again; each time Kafka has them."""
     producer = KafkaProducer(bootstrap_servers=source.bootstrap, linger_ms=5, batch_size=512 * 1024)
-    for number, each in enumerate(events):
-        key, value, headers = encode_stripe(integration="main", event=dict(each))
-        producer.send(EVENTS, key=key, value=value, headers=headers, partition=number % PARTITIONS)
-    producer.flush(timeout=PATIENCE_S)
-    producer.close()
+
+    def send(events: Sequence[Mapping[str, Any]]) -> None:
+        for number, each in enumerate(events):
+            key, value, headers = encode_stripe(integration="main", event=dict(each))
+            producer.send(EVENTS, key=key, value=value, headers=headers, partition=number % PARTITIONS)
+        producer.flush(timeout=PATIENCE_S)
+
+    try:
+        yield send
+    finally:
+        producer.close()
 
 
 def billed(count: int, *, customers: int, prefix: str = "in", customer: str = "cus") -> list[dict[str, Any]]:

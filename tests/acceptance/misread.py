@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,10 @@ import sqlalchemy as sa
 
 from ops.settings import free_address
 from ops.stack import running
+from tests.acceptance.plant import wait_until
 from tests.acceptance.running import TOKEN
 from tests.feeding import SCHEMA, SETTINGS_SCHEMA
-from tests.rebuilding import BEFORE, Ground, billed, ground, misreading, prepare, put
-from tests.yard import wait_until
+from tests.rebuilding import BEFORE, Ground, billed, ground, misreading, prepare, producing, put
 
 WRONG = ("cus_3", "cus_77", "cus_150")
 CUSTOMERS = 200
@@ -93,8 +94,8 @@ class Played:
         return states | {state[asked.at]}
 
 
-def play(count: int) -> Played:
-    """With so many events that were misread."""
+def play(events: int, *, deadline_ms: int = 500) -> Played:
+    """With so many events that were misread; a question may wait so long for the database."""
     played = Played()
     with ExitStack() as until_done:
         folder = until_done.enter_context(tempfile.TemporaryDirectory())
@@ -102,13 +103,13 @@ def play(count: int) -> Played:
         assert servers.kafka is not None
         assert servers.database is not None
         source = prepare(servers.kafka.address)
-        put(source, *billed(count // 2, customers=CUSTOMERS))
+        put(source, *billed(events // 2, customers=CUSTOMERS))
         place = until_done.enter_context(ground(source, servers.database.address))
         place.consume(misreading(WRONG))
         right = until_done.enter_context(never_wrong(place))
         address = str(free_address())
         for command in (("consume", "grants", "revocations", "invoices"), ("query",), ("relay",)):
-            until_done.enter_context(program(place, address, *command))
+            until_done.enter_context(program(place, address, deadline_ms, *command))
         wait_until(lambda: answer(address, "cus_1", None) == RIGHT[None], "it answers")
         wait_until(lambda: fed(place) == CUSTOMERS, "gateways are told of everybody")
         _exchange_under_load(place, address, played)
@@ -150,7 +151,7 @@ def ask(address: str, number: int, stop: threading.Event, asked: list[Asked]) ->
     host, _, port = address.rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=10)
     due = time.monotonic()
-    for step in range(1_000_000):
+    for step in count():
         if stop.is_set():
             break
         customer = WRONG[step % len(WRONG)] if step % 4 else f"cus_{(step * 7 + number) % CUSTOMERS}"
@@ -169,11 +170,11 @@ def ask(address: str, number: int, stop: threading.Event, asked: list[Asked]) ->
 
 def bill(place: Ground, stop: threading.Event) -> None:
     """More invoices of customers of their own, as they come."""
-    for number in range(10_000):
-        if stop.is_set():
-            return
-        put(place.source, *billed(10, customers=10, prefix=f"later_{number}", customer="new"))
-        stop.wait(0.1)
+    with producing(place.source) as send:
+        for number in count():
+            if stop.wait(0.2):
+                return
+            send(billed(2, customers=2, prefix=f"later_{number}", customer="new"))
 
 
 def answer(address: str, customer: str, at: str | None) -> str:
@@ -224,9 +225,9 @@ def environment(place: Ground) -> Mapping[str, str]:
 
 
 @contextmanager
-def program(place: Ground, address: str, *arguments: str) -> Iterator[None]:
+def program(place: Ground, address: str, deadline_ms: int, *arguments: str) -> Iterator[None]:
     """A process of the program's own, which must be at work to the end."""
-    settings = {**environment(place), "ENTITLE_QUERY_ADDRESS": address}
+    settings = {**environment(place), "ENTITLE_QUERY_ADDRESS": address, "ENTITLE_MISS_DEADLINE_MS": str(deadline_ms)}
     process = subprocess.Popen([sys.executable, "-m", "ops", *arguments], env=settings)
     try:
         yield
