@@ -8,6 +8,7 @@ Rows travel as JSON, which becomes the facts in one step: a question costs one s
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import msgspec
 from sqlalchemy import Connection, Text, cast, func, select, text
@@ -89,31 +90,48 @@ CROSS JOIN LATERAL ({known}) AS known
 _FACTS_OF_EACH = text(_EACH.format(known=_KNOWN.format(integration="asked.integration", customer="asked.customer")))
 """Of several customers: most of what one costs by itself is to plan its statement."""
 
-_CUSTOMERS_OF = text("""
+_WHOSE = """
 WITH RECURSIVE linked AS (
     SELECT * FROM payment_links
-    WHERE integration = :integration AND payment_intent = :payment
+    WHERE integration = {integration} AND payment_intent = {payment}
     UNION
     SELECT * FROM payment_links
-    WHERE integration = :integration AND charge = :payment
+    WHERE integration = {integration} AND charge = {payment}
     UNION
     SELECT further.* FROM linked CROSS JOIN LATERAL (
         SELECT * FROM payment_links
-        WHERE integration = :integration AND payment_intent = linked.payment_intent
+        WHERE integration = {integration} AND payment_intent = linked.payment_intent
         UNION ALL
         SELECT * FROM payment_links
-        WHERE integration = :integration AND charge = linked.charge
+        WHERE integration = {integration} AND charge = linked.charge
     ) AS further
 )
 SELECT customer FROM linked WHERE customer IS NOT NULL
 UNION
 SELECT customer FROM provenance
-WHERE integration = :integration AND object_id = ANY (ARRAY(SELECT invoice FROM linked)) AND customer IS NOT NULL
-""")
+WHERE integration = {integration} AND object_id = ANY (ARRAY(SELECT invoice FROM linked)) AND customer IS NOT NULL
+"""
+_CUSTOMERS_OF = text(_WHOSE.format(integration=":integration", payment=":payment"))
+_EACH_PAYMENT = """
+SELECT asked.integration, asked.payment, whose.customer
+FROM unnest(CAST(:integrations AS text[]), CAST(:payments AS text[])) AS asked (integration, payment)
+CROSS JOIN LATERAL ({whose}) AS whose
+"""
+_CUSTOMERS_OF_EACH = text(
+    _EACH_PAYMENT.format(whose=_WHOSE.format(integration="asked.integration", payment="asked.payment"))
+)
 
 _DIGEST = catalog_revisions.c.digest
 _CATALOGS_STATE = select(func.sha256(func.string_agg(_DIGEST, aggregate_order_by(text("''::bytea"), _DIGEST))))
 _CATALOGS = text("SELECT coalesce(json_agg(t), '[]')::text FROM catalog_revisions t")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Payment:
+    """A payment intent or a charge of an integration, by id."""
+
+    integration: str
+    payment: str
 
 
 def facts_of(connection: Connection, *, integration: str, customer: str) -> CustomerFacts:
@@ -158,6 +176,20 @@ def customers_of(connection: Connection, *, integration: str, payment: str) -> f
     Empty while nothing links it; the link, or the invoice, will be a change of its own, and be asked for then.
     """
     return frozenset(connection.execute(_CUSTOMERS_OF, {"integration": integration, "payment": payment}).scalars())
+
+
+def customers_of_each(connection: Connection, payments: Collection[Payment]) -> Mapping[Payment, frozenset[str]]:
+    """The same of each of these payments, in one statement; one that leads to nobody is not among them."""
+    found: dict[Payment, frozenset[str]] = {}
+    ordered = sorted(payments)
+    given = {
+        "integrations": [each.integration for each in ordered],
+        "payments": [each.payment for each in ordered],
+    }
+    for row in connection.execute(_CUSTOMERS_OF_EACH, given) if ordered else ():
+        payment = Payment(integration=row.integration, payment=row.payment)
+        found[payment] = found.get(payment, frozenset()) | {row.customer}
+    return found
 
 
 def every_catalog_revision(connection: Connection) -> tuple[CatalogRevision, ...]:
