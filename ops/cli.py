@@ -38,6 +38,7 @@ from ops.key_commands import keys
 from ops.letter_commands import dead_letters
 from ops.operator_log import LogUnavailable, make_topics
 from ops.org_commands import orgs
+from ops.rebuild_command import rebuild
 from ops.replay_commands import replay
 from ops.settings import BadSetting, Environment
 from ops.stack import ServerFailed, StackBusy, StackUnavailable
@@ -195,6 +196,7 @@ entitle.add_command(block)
 entitle.add_command(unblock)
 entitle.add_command(dead_letters)
 entitle.add_command(replay)
+entitle.add_command(rebuild)
 entitle.add_command(acts)
 
 
