@@ -75,6 +75,12 @@ def at_ease(connection: Connection) -> None:
         connection.exec_driver_sql(f"SET LOCAL {name} = {value}")
 
 
+def is_there(connection: Connection, schema: str) -> bool:
+    """Whether there is a schema of that name with tables of facts."""
+    found = connection.execute(text("SELECT to_regclass(:table)"), {"table": f"{schema}.{catalog_revisions.name}"})
+    return found.scalar_one() is not None
+
+
 def leads(connection: Connection, before: str, after: str) -> tuple[Lead, ...]:
     """How far both are, by group and partition; None where a side has not begun."""
     sides: list[dict[tuple[str, str, int], Position]] = []

@@ -107,9 +107,8 @@ def _loses(loses: Closing) -> str:
         terms = loses.next[0]
         before, after = (plan.name if plan else "no plan" for plan in (terms.before, terms.after))
         plans = before if before == after else f"{before} → {after}"
-        first = (
-            f"{listed(terms.lost, 'and')} from {moment(terms.at)} on, {plans}, if {terms.line.id} of "
-            f"{terms.line.invoice} is renewed as it is"
-        )
+        since = moment(terms.at).removesuffix(" UTC")
+        line = f"{terms.line.id} of {terms.line.invoice}"
+        first = f"{listed(terms.lost, 'and')} from {since} on, {plans}, if {line} is renewed as it is"
     more = len(loses.now) + len(loses.next) - 1
     return f"{first}; and {more} more" if more else first

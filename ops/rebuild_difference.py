@@ -28,7 +28,7 @@ from entitlements.domain.facts import CustomerFacts
 from entitlements.everyone import CustomerName, customers_behind
 from entitlements.reading import catalog_revisions_in, facts_of_each
 from entitlements.store import as_revisions
-from ops.brake import Weighed
+from ops.brake import Weighed, hold
 from ops.comparing import AT_ONCE, Sold, reading
 from ops.settings import BadSetting
 
@@ -128,9 +128,12 @@ def beside(on: Engine, before: str, after: str) -> Iterator[Beside]:
     """
     Both schemas as they are at one moment, in a transaction of its own.
 
-    Raises `BadSetting` where this version can't read a catalog revision of one of them.
+    Raises `BadSetting` where one of them is not there, or has a catalog revision that this version can't read.
     """
     with reading(on).connect() as connection:
+        for schema in (before, after):
+            if not differing.is_there(connection, schema):
+                raise BadSetting(f"there is no schema {schema} to compare: `entitle rebuild` makes one")
         yield look_beside(connection, before, after)
 
 
@@ -176,3 +179,16 @@ def with_everybody(found: Weighed, both: Beside, now: datetime, brake: Brake) ->
     enough = brake.enough(found.closing)
     count = both.count_open(now, enough=enough)
     return replace(found, open=max(found.open, count), is_counted=enough is None or count < enough)
+
+
+def hold_swap(
+    both: Beside, now: datetime, brake: Brake, yes_close: int | None, *, command: str = "entitle rebuild --swap"
+) -> Weighed:
+    """
+    Raise `Braked` where *command*, which puts the one in the place of the other, has to be asked about.
+
+    What was weighed is returned where it has not.
+    """
+    found = weighed(both, now, brake)
+    hold(found, brake, yes_close, what="nothing is swapped", command=command, tells_all="entitle rebuild --diff")
+    return found

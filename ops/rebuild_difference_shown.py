@@ -28,12 +28,12 @@ from ops.difference_shown import by_api, columns, heading, indented, item, row
 from ops.rebuild_difference import Found
 
 MOST_CUSTOMERS = 10
-"""Customers whose facts people are shown; `--json` gives all."""
+"""Customers whose facts people are shown; `--json` gives all, `--customer` one."""
 
-MOST_FACTS = 12
-"""Facts that people are shown of one customer."""
+MOST_FACTS = 6
+"""Facts that people are shown of one customer, where it is not asked for by name."""
 
-HAD_BY = {Having.BEFORE: "only what serves", Having.AFTER: "only the rebuild", Having.EACH: "otherwise"}
+HAD_BY = {Having.BEFORE: "only live", Having.AFTER: "only rebuilt", Having.EACH: "otherwise"}
 """Who has a fact, in words."""
 
 SECRET = frozenset({"pay_at"})
@@ -65,7 +65,7 @@ def how_far(leads: Iterable[Lead], between: int) -> Iterator[RenderableType]:
     if not apart:
         yield item("both have read the log equally far")
         return
-    table = columns("group", "partition", "serves", "rebuild", "")
+    table = columns("group", "partition", "live", "rebuilt", "")
     for each in apart:
         place = f"{each.topic}-{each.partition}"
         row(table, each.group, place, _offset(each.before), _offset(each.after), f"{each.records:+,}")
@@ -111,8 +111,8 @@ def swap(weighed: Weighed, brake: Brake) -> Iterator[RenderableType]:
         yield item(f"a swap would ask for --yes-close {weighed.closing}")
 
 
-def why(told: Why) -> Iterator[RenderableType]:
-    """The facts that the sides do not share, customer by customer and invoice by invoice."""
+def why(told: Why, most: int | None = MOST_FACTS) -> Iterator[RenderableType]:
+    """The facts that the sides do not share, *most* of each customer (None: all), invoice by invoice."""
     if not told.found:
         return
     yield heading("Why: the facts that the two do not share")
@@ -121,14 +121,14 @@ def why(told: Why) -> Iterator[RenderableType]:
         silent = "" if found.difference.access else ", which change no access"
         yield item(f"{who(found.name)}{mark}{silent}")
         last: tuple[str, ...] | None = None
-        for change in found.facts[:MOST_FACTS]:
+        for change in found.facts[:most]:
             if change.invoices != last:
                 last = change.invoices
                 yield _deeper(f"invoice {listed(last, 'and')}" if last else "of no invoice", 2)
             yield _deeper(f"{HAD_BY[change.having]}: {in_words(change.fact)}", 4)
             yield from (_deeper(_field(each), 6) for each in change.fields)
-        if len(found.facts) > MOST_FACTS:
-            yield _deeper(f"and {len(found.facts) - MOST_FACTS:,} facts more: --json has all", 2)
+        if most is not None and len(found.facts) > most:
+            yield _deeper(f"and {len(found.facts) - most:,} facts more: --customer {found.name.customer} shows all", 2)
     if told.of > len(told.found):
         yield item(f"and {told.of - len(told.found):,} customers more: --customer shows one, --json all")
 
@@ -141,7 +141,7 @@ def _deeper(text: str, by: int) -> RenderableType:
 def _field(change: FieldChange) -> str:
     if change.field in SECRET:
         return f"{change.field} is another"
-    return f"{change.field}: serves {said(change.before)}, rebuild {said(change.after)}"
+    return f"{change.field}: live {said(change.before)}, rebuilt {said(change.after)}"
 
 
 def said(value: Any) -> str:

@@ -15,16 +15,18 @@ import click
 from rich.console import Console, Group, RenderableType
 from rich.progress import track
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from entitlements.api.answers import rfc3339
 from entitlements.domain.brake import Brake
 from entitlements.domain.difference_totals import Totals
 from ops import difference_excerpt, rebuild_difference_document, rebuild_difference_shown
 from ops.brake import Weighed
+from ops.database import complaint
 from ops.difference_excerpt import Excerpt
 from ops.explain_commands import console
 from ops.rebuild_difference import Beside, beside, with_everybody
-from ops.rebuild_difference_shown import Why
+from ops.rebuild_difference_shown import MOST_FACTS, Why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +42,12 @@ class Asked:
 
 def tell(on: Engine, asked: Asked, *, as_json: bool) -> int:
     """Print the difference, and return the exit code."""
-    with beside(on, asked.before, asked.after) as both:
-        counts = (_tell_programs if as_json else _tell_people)(both, asked)
+    try:
+        with beside(on, asked.before, asked.after) as both:
+            counts = (_tell_programs if as_json else _tell_people)(both, asked)
+    except DBAPIError as error:
+        click.echo(f"entitle: {complaint(error)}", err=True)
+        return 2
     return 1 if counts.differing else 0
 
 
@@ -68,7 +74,7 @@ def _tell_people(both: Beside, asked: Asked) -> Totals:
             *rebuild_difference_shown.access(counts, both.count_customers()),
             *swap,
             *difference_excerpt.shown(rows),
-            *rebuild_difference_shown.why(why),
+            *rebuild_difference_shown.why(why, None if asked.customer else MOST_FACTS),
         )
     )
     return counts
