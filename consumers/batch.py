@@ -2,7 +2,7 @@
 One batch: one transaction for all that came of its records in all groups. Edge: Postgres.
 
 Knows no Kafka. Every record ends, in every group that reads it, in one of four outcomes: recorded, duplicate, ignored,
-dead letter.
+dead letter. Long because what is done together and what is done again record by record are one thing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from consumers.record import Partition, Record
 from consumers.verdicts import Decode, Fact, Group, Positions, Verdict, decided
 from entitlements import ledger
 from entitlements.ledger import Fenced, Outcome, Position
+from entitlements.rows import quoted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,22 @@ Keep = Callable[[Connection, Positions, Taken], None]
 
 
 def advance(connection: Connection, before: Positions, taken: Taken) -> None:
-    """What a consumer keeps: where its groups go on. Raises `Fenced` where another instance was faster."""
+    """
+    What a consumer keeps: whom it learnt something about, and where its groups go on. Raises `Fenced` where another
+    instance was faster.
+    """
+    announce(connection, taken)
+    move_on(connection, before, taken)
+
+
+def announce(connection: Connection, taken: Taken) -> None:
+    """Note whom the batch concerns, for the relay and for whoever remembers answers."""
+    concerned = {(group, *_concerned(fact)) for group, facts in taken.learnt.items() for fact in facts}
+    ledger.write_changes(connection, concerned)
+
+
+def move_on(connection: Connection, before: Positions, taken: Taken) -> None:
+    """Where the groups go on, and no more: in a schema that serves nobody."""
     moved = ((before[key], now) for key, now in taken.positions.items() if now != before[key])
     ledger.advance(connection, moved)
 
@@ -51,9 +67,8 @@ def advance(connection: Connection, before: Positions, taken: Taken) -> None:
 @contextmanager
 def transaction_on(database: Engine, schema: str) -> Iterator[Connection]:
     """One that sees *schema* alone."""
-    path = '"' + schema.replace('"', '""') + '"'
     with database.begin() as connection:
-        connection.execute(_SEARCH_PATH, {"path": path})
+        connection.execute(_SEARCH_PATH, {"path": quoted(schema)})
         yield connection
 
 
@@ -172,7 +187,6 @@ def _write(
             for group, of in each
         ],
     )
-    ledger.write_changes(connection, {(group, *_concerned(fact)) for group, facts in learnt.items() for fact in facts})
     taken = Taken(positions={**positions, **moves}, verdicts=verdicts, learnt=learnt)
     keep(connection, positions, taken)
     return taken

@@ -30,7 +30,7 @@ from tenacity import (
 )
 
 from consumers import metrics
-from consumers.batch import take, transaction_on
+from consumers.batch import advance, move_on, take, transaction_on
 from consumers.extent import Extent, check, ends_of, extents, start
 from consumers.failures import Server, is_transient
 from consumers.log import Log, Source
@@ -64,6 +64,7 @@ def run(
     on_round: Callable[[], None] = lambda: None,
     counting: Metrics | None = None,
     decode: Decode = codec.decode,
+    announcing: bool = True,
 ) -> None:
     """
     Feed every record to each of *groups* exactly once, and keep what they state in *schema* of *database*.
@@ -73,7 +74,7 @@ def run(
     is a member of one group of Kafka's (`kafka_group`), shares the partitions with its other members, and goes on until
     *stop* is set: then the batch in hand is committed and the group left at once. With *until* (next offsets by
     partition, as `extent.ends_of` gives them) this is a replay: it joins no group, reads these partitions itself, and
-    returns when it is there.
+    returns when it is there. Nobody is told what is learnt in a schema that serves nobody, unless *announcing*.
 
     While a server is away it waits, and goes on by itself; *on_round* is called again and again, also then: when it is
     not, for longer than a batch takes, something hangs. Raises `AnotherLog`, `OffsetOutOfRange` and
@@ -89,6 +90,7 @@ def run(
         limit=dead_letters_in_a_row,
         on_round=on_round,
         decode=decode,
+        announcing=announcing,
         tell=Telling(kafka_group(group.name for group in groups), counting or metrics.unseen(), on_health),
     )
     try:
@@ -108,6 +110,7 @@ class _Runner:
     limit: int
     on_round: Callable[[], None]
     decode: Decode
+    announcing: bool
     tell: Telling
     log: Log | None = None
     positions: Positions = field(default_factory=dict)
@@ -143,7 +146,8 @@ class _Runner:
             records = [record for record in records if record.offset < self.until[record.source]]
         if records:
             started, recording = time.monotonic(), partial(transaction_on, self.database, self.schema)
-            taken = take(recording, self.decode, self.groups, records, self.positions, self.limit)
+            keep = advance if self.announcing else move_on
+            taken = take(recording, self.decode, self.groups, records, self.positions, self.limit, keep)
             self.positions, self.kafka_knows, self.looked_at = taken.positions, False, time.monotonic()
             self.tell.batch(taken, time.monotonic() - started)
             if taken.overtaken is not None:

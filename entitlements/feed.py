@@ -184,6 +184,11 @@ def move(connection: Connection, to: FeedPosition) -> None:
     connection.execute(select(func.pg_notify(FED_CHANNEL, str(to.head))))
 
 
+def look_at_everybody(connection: Connection) -> None:
+    """Every customer in the feed is looked at again, from the first one on: what is known may be another thing now."""
+    connection.execute(update(feed_position).values(is_walking=True, walked_integration=None, walked_customer=None))
+
+
 def published(connection: Connection, seq: int) -> None:
     """All up to *seq* is on the topic."""
     connection.execute(update(feed_position).values(published=seq))

@@ -284,12 +284,18 @@ _CHANGES = Prepared(
 """With the news of it, which PostgreSQL tells once, when the transaction is committed."""
 
 
-def positions(connection: Connection, groups: Collection[str] = ()) -> tuple[Position, ...]:
-    """Every position, or those of *groups*, in order of group, topic and partition."""
+def positions(
+    connection: Connection, groups: Collection[str] = (), *, schema: str | None = None
+) -> tuple[Position, ...]:
+    """
+    Every position, or those of *groups*, in order of group, topic and partition; of *schema*, if given, whatever the
+    search_path is.
+    """
     query = select(*_POSITION).order_by(*_POSITION[:3])
     if groups:
         query = query.where(consumer_offsets.c.consumer_group.in_(groups))
-    return tuple(Position(**row) for row in connection.execute(query).mappings())
+    options = {"schema_translate_map": {None: schema}}
+    return tuple(Position(**row) for row in connection.execute(query, execution_options=options).mappings())
 
 
 def begin(connection: Connection, starts: Sequence[Position]) -> None:

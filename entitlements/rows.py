@@ -53,3 +53,8 @@ def inserting(table: Table, columns: Iterable[str]) -> Insert:
 def bytea(value: bytes) -> str:
     """Bytes as PostgreSQL reads them from a text."""
     return f"\\x{value.hex()}"
+
+
+def quoted(name: str) -> str:
+    """A name as SQL takes it, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'

@@ -39,6 +39,7 @@ from ops.letter_commands import dead_letters
 from ops.operator_log import LogUnavailable, make_topics
 from ops.org_commands import orgs
 from ops.rebuild_command import rebuild
+from ops.rebuild_place import CannotRebuild
 from ops.replay_commands import replay
 from ops.settings import BadSetting, Environment
 from ops.stack import ServerFailed, StackBusy, StackUnavailable
@@ -220,7 +221,16 @@ def main() -> None:
         _end(str(error), brake.EXIT_CODE)
     except (AnotherLog, OffsetOutOfRange, TooManyDeadLetters) as error:
         _end(f"the consumer has stopped: {error}", 1)
-    except (StackUnavailable, StackBusy, ServerFailed, LogUnavailable, NotReady, StoryFailed, NoAnswer) as error:
+    except (
+        StackUnavailable,
+        StackBusy,
+        ServerFailed,
+        LogUnavailable,
+        NotReady,
+        StoryFailed,
+        NoAnswer,
+        CannotRebuild,
+    ) as error:
         _end(str(error), 1)
     except DBAPIError as error:
         _end(complaint(error), 1)

@@ -6,6 +6,7 @@ from importlib.resources import files
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
@@ -33,11 +34,14 @@ def engine(
     connections: int = 5,
     ask_first: bool = True,
     statement_timeout_s: float = 30.0,
+    application: str = "entitle",
+    commits_later: bool = False,
 ) -> Engine:
     """
     An engine whose connections see *schema* first and, unless None, *settings_schema* behind it, and give up on a
     statement after *statement_timeout_s* seconds. With *ask_first* a connection is tried before it is handed out: a
-    round trip, which those do without that try again anyway.
+    round trip, which those do without that try again anyway. *application* is what Postgres shows of them. Where one
+    *commits_later*, its last commits are lost, whole, should Postgres be killed: for who goes on from what is there.
 
     A server that does not answer at all is given up after 5 s to connect, and noticed by TCP within about 15 s later.
     """
@@ -45,6 +49,7 @@ def engine(
     options = (
         f"-csearch_path={path} -cstatement_timeout={int(statement_timeout_s * 1000)} "
         f"-cidle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_S * 1000} -ctimezone=UTC"
+        f"{' -csynchronous_commit=off' if commits_later else ''}"
     )
     return create_engine(
         url,
@@ -56,7 +61,7 @@ def engine(
         connect_args={
             "options": options,
             "connect_timeout": 5,
-            "application_name": "entitle",
+            "application_name": application,
             "keepalives_idle": 5,
             "keepalives_interval": 3,
             "keepalives_count": 3,
@@ -71,6 +76,11 @@ def complaint(error: DBAPIError) -> str:
     return f"the database said: {str(error.orig).strip().splitlines()[0]}{hint}"
 
 
+def newest_step(steps: str = FACTS) -> str:
+    """The last migration that this version has."""
+    return str(ScriptDirectory.from_config(_configuration(steps)).get_current_head())
+
+
 def migrate(on: Engine, schema: str, steps: str = FACTS) -> None:
     """
     Make *schema* if it is not there, and bring its tables up to date by *steps*, whatever schema the engine is on.
@@ -83,11 +93,7 @@ def migrate(on: Engine, schema: str, steps: str = FACTS) -> None:
             connection.execute(CreateSchema(schema, if_not_exists=True))
             connection.commit()
             connection.execute(text("select set_config('search_path', :schema, true)"), {"schema": schema})
-            configuration = Config()
-            where = files("entitlements") / "migrations"
-            configuration.set_main_option("path_separator", "newline")
-            for option, path in (("script_location", where), ("version_locations", where / steps)):
-                configuration.set_main_option(option, str(path).replace("%", "%%"))
+            configuration = _configuration(steps)
             configuration.attributes |= {"connection": connection, "schema": schema}
             command.upgrade(configuration, "head")
             connection.commit()
@@ -95,3 +101,12 @@ def migrate(on: Engine, schema: str, steps: str = FACTS) -> None:
             connection.rollback()
             connection.execute(text("select pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
             connection.commit()
+
+
+def _configuration(steps: str) -> Config:
+    configuration = Config()
+    where = files("entitlements") / "migrations"
+    configuration.set_main_option("path_separator", "newline")
+    for option, path in (("script_location", where), ("version_locations", where / steps)):
+        configuration.set_main_option(option, str(path).replace("%", "%%"))
+    return configuration

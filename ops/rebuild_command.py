@@ -9,13 +9,27 @@ Without a flag it builds and follows; each flag is another thing to do with what
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from typing import Any
 
 import click
+from sqlalchemy import Connection
 
-from ops.settings import BadSetting
+from entitlements import beside
+from ops import rebuild_shown
+from ops.explain_commands import console
+from ops.rebuild import Building, Leaving, read_part
+from ops.rebuild_place import CannotRebuild, Place, begun_by_this_version, checked, lags, place
+from ops.rebuild_seat import seated
+from ops.rebuild_shown import Standing
+from ops.rebuild_swap import Swapping
+from ops.settings import Environment
 
 WAYS = ("status", "swap", "swap_back", "discard", "drop")
+
+NEAR = 10_000
+"""Records that a rebuild may be behind to be swapped: they are read first, which should be a moment."""
 
 
 @click.command()
@@ -28,18 +42,181 @@ WAYS = ("status", "swap", "swap_back", "discard", "drop")
 @click.option("--no-follow", is_flag=True, help="End once caught up with the log.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="What was done, for programs; with --yes.")
-def rebuild(processes: int | None, no_follow: bool, yes: bool, as_json: bool, **ways: bool) -> None:
+@click.option("--part", hidden=True, help="What one of several processes reads.")
+def rebuild(processes: int | None, no_follow: bool, yes: bool, as_json: bool, part: str | None, **ways: bool) -> None:
     """
     Read the whole log again, by this version, into a schema beside the live one, which serves on; then follow it.
+
+    What was built serves nobody until --swap. Interrupted or killed, it goes on where it was. What is swapped out is
+    kept, caught up and exchanged again by --swap-back, until --drop.
 
     Example: entitle rebuild --processes 2
     """
     asked = [name for name in WAYS if ways[name]]
     if len(asked) > 1:
         raise click.UsageError(f"Say one of {', '.join('--' + name.replace('_', '-') for name in asked)}.")
-    raise BadSetting("not built yet")
+    way = asked[0] if asked else "build"
+    if as_json and not yes and way not in ("build", "status"):
+        raise click.UsageError("With --json nobody can be asked: say --yes.")
+    there = place(Environment())
+    if part is not None:
+        _read_part(there, part)
+        return
+    ask = _asking(yes)
+    say = _say(as_json)
+    many = processes or os.cpu_count() or 1
+    document: dict[str, Any]
+    match way:
+        case "build":
+            document, told = _build(there, many, follows=not no_follow, say=say)
+        case "status":
+            standing = _standing(there)
+            document, told = rebuild_shown.document(standing), rebuild_shown.shown(standing)
+        case "swap":
+            document, told = _swap(there, ask, say)
+        case "swap_back":
+            document, told = _swap_back(there, many, ask, say)
+        case _:
+            document, told = _drop(there, way, ask)
+    if as_json:
+        click.echo(json.dumps(document))
+    else:
+        console().print(told, soft_wrap=False, highlight=False)
 
 
-def said(document: dict[str, Any], as_json: bool, lines: str) -> None:
-    """What was done, for programs or for people."""
-    click.echo(json.dumps(document) if as_json else lines)
+def _build(there: Place, processes: int, *, follows: bool, say: Callable[[str], None]) -> tuple[dict[str, Any], str]:
+    schema = there.names.rebuild
+    with seated(there, wait=False) as seat:
+        building = Building(place=there, schema=schema, seat=seat, processes=processes, say=say)
+        is_new = building.begin()
+        begins = "a new rebuild" if is_new else "going on with the rebuild"
+        say(f"{begins} in schema {schema}; {there.names.live} serves on")
+        if missing := rebuild_shown.gone(there.extents()):
+            say(missing)
+        left: str | None = None
+        records, seconds = 0, 0.0
+        try:
+            records, seconds = building.catch_up()
+            say(rebuild_shown.caught_up(records, seconds))
+            if follows:
+                say("following; Ctrl-C ends this, `entitle rebuild` goes on. " + rebuild_shown.NEXT)
+                left = building.follow()
+        except Leaving:
+            left = "somebody else has it now, to swap or to drop it"
+        except KeyboardInterrupt:
+            say("interrupted; `entitle rebuild` goes on where it was")
+            raise
+    document = {"schema": schema, "records": records, "seconds": round(seconds, 3), "left": left}
+    return document, f"Ended: {left}." if left else f"The rebuild is in schema {schema}. {rebuild_shown.NEXT}"
+
+
+def _swap(there: Place, ask: Callable[[str], None], say: Callable[[str], None]) -> tuple[dict[str, Any], str]:
+    standing = _standing(there)
+    _may_be_swapped(standing)
+    ask(f"Swap the rebuild ({standing.rebuild_behind:,} records behind) in for {there.names.live}?")
+    with seated(there, wait=True) as seat:
+        _may_be_swapped(_standing(there))
+        Building(place=there, schema=there.names.rebuild, seat=seat, processes=1, say=say).catch_up()
+        swapped = Swapping(place=there, coming=there.names.rebuild, say=say).swap()
+    return rebuild_shown.swapped_document(swapped, there.names), rebuild_shown.swapped(swapped, there.names)
+
+
+def _may_be_swapped(standing: Standing) -> None:
+    """Raises `CannotRebuild` for what is not there, not of this version, not finished or far behind."""
+    begun_by_this_version(checked(standing.rebuild, "rebuild; `entitle rebuild` begins one"))
+    if standing.is_unfinished or standing.rebuild_behind > NEAR:
+        raise CannotRebuild(
+            f"the rebuild is not finished: {standing.rebuild_behind:,} records are left to read"
+            f"{', and indexes to be made' if standing.is_unfinished else ''}; `entitle rebuild` goes on with it"
+        )
+
+
+def _swap_back(
+    there: Place, processes: int, ask: Callable[[str], None], say: Callable[[str], None]
+) -> tuple[dict[str, Any], str]:
+    standing = _standing(there)
+    checked(standing.before, "schema that was swapped out")
+    ask(f"Exchange {there.names.live} and what was swapped out ({standing.before_behind:,} records behind)?")
+    with seated(there, wait=True) as seat:
+        checked(_standing(there).before, "schema that was swapped out")
+        back = Building(place=there, schema=there.names.before, seat=seat, processes=processes, say=say)
+        back.catch_up()
+        swapped = Swapping(place=there, coming=there.names.before, say=say).swap()
+    return rebuild_shown.swapped_document(swapped, there.names), rebuild_shown.swapped(swapped, there.names)
+
+
+def _drop(there: Place, way: str, ask: Callable[[str], None]) -> tuple[dict[str, Any], str]:
+    name, what = (
+        (there.names.rebuild, "rebuild") if way == "discard" else (there.names.before, "schema that was swapped out")
+    )
+    gone = [name] if way == "discard" else [name, there.names.older]
+
+    def found(connection: Connection) -> list[str]:
+        return [each for each in gone if beside.find(connection, each) is not None]
+
+    database = there.database(there.names.live)
+    try:
+        with database.connect() as connection:
+            if not found(connection):
+                raise CannotRebuild(f"there is no {what}")
+        ask(f"Drop the {what}, {name}, and all in it?")
+        with seated(there, wait=True), database.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            dropped = found(connection)
+            for each in dropped:
+                beside.drop(connection, each)
+    finally:
+        database.dispose()
+    return {"dropped": dropped}, f"Dropped {' and '.join(dropped) or 'nothing'}; {there.names.live} serves on."
+
+
+def _standing(there: Place) -> Standing:
+    database = there.database(there.names.live)
+    extents = there.extents()
+    try:
+        with database.connect() as connection:
+            found = {
+                name: beside.find(connection, name)
+                for name in (there.names.live, there.names.rebuild, there.names.before)
+            }
+            behind = {
+                name: sum(lags(there, there.positions(connection, name), extents).values())
+                if schema is not None and schema.step is not None
+                else sum(extent.end - extent.beginning for extent in extents.values())
+                for name, schema in found.items()
+            }
+            rebuilt = found[there.names.rebuild]
+            unfinished = rebuilt is not None and bool(beside.lookups_missing(connection, there.names.rebuild))
+    finally:
+        database.dispose()
+    return Standing(
+        names=there.names,
+        live=found[there.names.live],
+        live_behind=behind[there.names.live],
+        rebuild=rebuilt,
+        rebuild_behind=behind[there.names.rebuild],
+        is_unfinished=unfinished,
+        before=found[there.names.before],
+        before_behind=behind[there.names.before],
+    )
+
+
+def _read_part(there: Place, part: str) -> None:
+    wanted = json.loads(part)
+    read_part(there, wanted["schema"], {(topic, number): end for topic, number, end in wanted["ends"]})
+
+
+def _asking(yes: bool) -> Callable[[str], None]:
+    def ask(question: str) -> None:
+        if not yes:
+            click.confirm(question, abort=True, err=True)
+
+    return ask
+
+
+def _say(as_json: bool) -> Callable[[str], None]:
+    def say(line: str) -> None:
+        if not as_json:
+            click.echo(line, err=True)
+
+    return say

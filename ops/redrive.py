@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from consumers.batch import Taken, take
+from consumers.batch import Taken, announce, take
 from consumers.failures import is_transient, reason
 from consumers.record import Record
 from consumers.unpacking import UNREADABLE
@@ -101,6 +101,7 @@ class Redrive:
                 connection.rollback() if self.dry_run else connection.commit()
 
         def keep(connection: Connection, _before: Positions, taken: Taken) -> None:
+            announce(connection, taken)
             done[:] = [
                 Redriven(
                     letter=by_place[verdict.record.topic, verdict.record.partition, verdict.record.offset],

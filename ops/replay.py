@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from consumers.batch import Taken, take
+from consumers.batch import Taken, announce, take
 from consumers.failures import is_transient, too_many
 from consumers.log import Source
 from consumers.record import Partition, Record
@@ -113,6 +113,7 @@ class Replaying:
         appended: list[tuple[Tally, InARow]] = []
 
         def keep(connection: Connection, _before: Positions, taken: Taken) -> None:
+            announce(connection, taken)
             counted = _counted(in_a_row, taken, expected, self.limit)
             verdicts = [verdict for of_group in taken.verdicts.values() for verdict in of_group]
             read = {verdict.record.offset for verdict in verdicts}

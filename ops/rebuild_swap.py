@@ -1,0 +1,216 @@
+"""
+What was built in the place of what serves, and back. An edge: Kafka, Postgres.
+
+What comes may know nothing less than what goes: else somebody who was let in a moment ago would be turned away until
+the consumers have read that record again. So what the live one has read meanwhile is read in the very transaction in
+which they change places, while both stand still; it is a few records, since the tables are locked just after the end
+was reached. Killed at any point, either the old serves or the new, whole.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
+
+from consumers.batch import Taken, advance, take, transaction_on
+from consumers.extent import check
+from consumers.log import Log
+from consumers.record import Partition, Record
+from consumers.verdicts import Positions, furthest_behind
+from entitlements import beside, exchange, ledger
+from entitlements.everyone import CustomerName
+from entitlements.exchange import Holder
+from entitlements.ledger import Fenced, Position
+from ops.database import MIGRATION_LOCK
+from ops.rebuild_place import CannotRebuild, Place
+from schemas import codec
+
+PATIENCE_S = 60.0
+"""How long the tables' locks are tried for."""
+
+PAUSES_S = (0.05, 0.25)
+"""Between tries, by chance within: whoever waited behind the last one gets through."""
+
+CATCH_UP_S = 0.25
+"""How long questions wait for Kafka's last records; if they do not come, another try."""
+
+MOST_HOLDERS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swapped:
+    """How it went: tries, milliseconds that everybody stood still, records that were read within these."""
+
+    tries: int
+    still_ms: float
+    meanwhile: int
+    at: datetime
+
+
+class _NotYet(Exception):
+    """Another try: somebody wrote meanwhile, or Kafka did not give a record in time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swapping:
+    """
+    Puts the schema *coming*, which has just caught up, in the place of the live one; the seat is had.
+
+    *news* are customers who are known to be answered otherwise: gateways are told of them first. *say* is told what a
+    person should know; *patience_s* is how long locks are tried for.
+    """
+
+    place: Place
+    coming: str
+    news: Iterable[CustomerName] = ()
+    say: Callable[[str], None] = lambda _: None
+    patience_s: float = PATIENCE_S
+
+    def swap(self) -> Swapped:
+        """Change places, and drop what was kept before. Raises `CannotRebuild` where somebody holds a table."""
+        database = self.place.database(self.coming)
+        try:
+            self._prepare(database)
+            held = self._held(database)
+            with closing(self._log(held)) as log:
+                swapped = self._try_on(database, log, held)
+            with database.begin() as connection:
+                beside.drop(connection, self.place.names.older)
+            return swapped
+        finally:
+            database.dispose()
+
+    def _prepare(self, database: Engine) -> None:
+        """All that can be done while nobody has to wait."""
+        names = self.place.names
+        with database.begin() as connection:
+            beside.drop(connection, names.older)
+            beside.drop(connection, names.passing)
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            exchange.foretell(connection, names, self.coming)
+        with transaction_on(database, self.coming) as connection:
+            news = {(exchange.GROUP, each.integration, each.customer, None) for each in self.news}
+            ledger.write_changes(connection, news)
+
+    def _held(self, database: Engine) -> Positions:
+        found = self.place.extents()
+        with database.connect() as connection:
+            rows = self.place.positions(connection, self.coming)
+        for row in rows:
+            check(row, found[row.topic, row.partition])
+        return {(row.group, (row.topic, row.partition)): row for row in rows}
+
+    def _log(self, held: Positions) -> Log:
+        """The log from where *held* says on."""
+        log = Log(self.place.source, partitions=sorted(furthest_behind(held)))
+        topic_ids = {(row.topic, row.partition): row.topic_id for row in held.values()}
+        for partition, next_offset in furthest_behind(held).items():
+            log.settle(partition, next_offset, topic_ids[partition])
+        return log
+
+    def _try_on(self, database: Engine, log: Log, held: Positions) -> Swapped:
+        tries, until = 0, time.monotonic() + self.patience_s
+        while True:
+            held = self._drained(database, log, held)
+            tries += 1
+            try:
+                return self._exchanged(database, log, held, tries)
+            except (OperationalError, _NotYet) as error:
+                if isinstance(error, OperationalError) and not exchange.is_busy(error):
+                    raise
+                if time.monotonic() > until:
+                    raise CannotRebuild(self._in_the_way(database, tries)) from error
+            if tries == 10:
+                self.say("somebody holds a table for longer than a question takes; going on to try")
+            time.sleep(random.uniform(*PAUSES_S))  # noqa: S311
+
+    def _drained(self, database: Engine, log: Log, held: Positions) -> Positions:
+        """What is in Kafka by now, recorded."""
+        while records := log.poll(0.0):
+            held = _recorded(lambda: transaction_on(database, self.coming), self.place, records, held).positions
+        return held
+
+    def _exchanged(self, database: Engine, log: Log, held: Positions, tries: int) -> Swapped:
+        names = self.place.names
+        at = datetime.now(UTC)
+        with transaction_on(database, self.coming) as connection:
+            if not connection.execute(_NO_MIGRATION, {"key": MIGRATION_LOCK}).scalar_one():
+                raise _NotYet
+            began = time.monotonic()
+            exchange.lock(connection, (self.coming, names.live))
+            if {*self.place.positions(connection, self.coming)} != {*held.values()}:
+                raise CannotRebuild(f"another process writes into {self.coming}; nothing was changed, try again")
+            live = self.place.positions(connection, names.live)
+            records = _up_to(log, _wanted(live, held))
+            if records:
+                _recorded(lambda: _within(connection), self.place, records, held)
+            exchange.exchange(connection, names, self.coming, at=at)
+        still_ms = 1000 * (time.monotonic() - began)
+        return Swapped(tries=tries, still_ms=still_ms, meanwhile=len(records), at=at)
+
+    def _in_the_way(self, database: Engine, tries: int) -> str:
+        with database.connect() as connection:
+            found = exchange.holders(connection, (self.coming, self.place.names.live))
+        return (
+            f"the tables could not be had in {tries} tries within {self.patience_s:.0f} s, and nothing was changed. "
+            f"{held_by(found)}"
+        )
+
+
+_NO_MIGRATION = text("SELECT pg_try_advisory_xact_lock(:key)")
+
+
+def held_by(found: Sequence[Holder]) -> str:
+    """Who is in the way, and what to do."""
+    if not found:
+        return "Nobody holds one at the moment: try again, when fewer questions come."
+    told = "; ".join(
+        f"PostgreSQL's process {each.pid} ({each.application}, {each.state}"
+        f"{f', since {each.since:%H:%M:%S}' if each.since else ''}) has {', '.join(each.tables[:3])}"
+        f"{' and others' if len(each.tables) > 3 else ''}"
+        for each in found[:MOST_HOLDERS]
+    )
+    return f"{told}. Wait for them, or end them with pg_terminate_backend, and try again."
+
+
+def _wanted(live: Iterable[Position], held: Positions) -> dict[Partition, int]:
+    """Up to where the live one has read the log that is being read here; another log's offsets mean nothing."""
+    wanted: dict[Partition, int] = {}
+    for row in live:
+        mine = held.get((row.group, (row.topic, row.partition)))
+        if mine is not None and (row.cluster_id, row.topic_id) == (mine.cluster_id, mine.topic_id):
+            partition = (row.topic, row.partition)
+            wanted[partition] = max(row.next_offset, wanted.get(partition, 0))
+    return wanted
+
+
+def _up_to(log: Log, wanted: Mapping[Partition, int]) -> list[Record]:
+    records: list[Record] = []
+    until = time.monotonic() + CATCH_UP_S
+    while any(log.position(partition) < end for partition, end in wanted.items()):
+        if time.monotonic() > until:
+            raise _NotYet
+        records += log.poll(0.02)
+    return records
+
+
+def _recorded(transaction: Callable[[], object], place: Place, records: Sequence[Record], held: Positions) -> Taken:
+    try:
+        return take(transaction, codec.decode, place.groups, records, held, place.limit, advance)  # type: ignore[arg-type]
+    except Fenced as error:
+        raise CannotRebuild(
+            f"another process records there as well: {error}; nothing was changed, try again"
+        ) from error
+
+
+@contextmanager
+def _within(connection: Connection) -> Iterator[Connection]:
+    with connection.begin_nested():
+        yield connection
