@@ -17,11 +17,12 @@ from entitlements import ledger, reading
 from entitlements.everyone import NAMING, CustomerName
 from entitlements.ledger import Position
 from entitlements.reading import Payment
+from entitlements.rows import quoted
 from entitlements.store import TABLE_OF
 from entitlements.tables import catalog_revisions, customers
 
-AS_ONE = {"statement_timeout": "0", "work_mem": "'128MB'"}
-"""For this transaction alone: its statements read whole tables, and should do so in memory."""
+AT_EASE = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0", "work_mem": "'128MB'"}
+"""For this transaction alone: it reads whole tables, should do so in memory, and may wait for who reads what it says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,18 +67,20 @@ class Lead:
 
 def look_at(connection: Connection, schema: str) -> None:
     """From here on the transaction sees the tables of *schema*."""
-    connection.execute(text("SELECT set_config('search_path', :schema, true)"), {"schema": schema})
+    connection.execute(text("SELECT set_config('search_path', :schema, true)"), {"schema": quoted(schema)})
 
 
 def at_ease(connection: Connection) -> None:
     """From here on the transaction may take its time, and memory."""
-    for name, value in AS_ONE.items():
+    for name, value in AT_EASE.items():
         connection.exec_driver_sql(f"SET LOCAL {name} = {value}")
 
 
 def is_there(connection: Connection, schema: str) -> bool:
     """Whether there is a schema of that name with tables of facts."""
-    found = connection.execute(text("SELECT to_regclass(:table)"), {"table": f"{schema}.{catalog_revisions.name}"})
+    found = connection.execute(
+        text("SELECT to_regclass(:table)"), {"table": f"{quoted(schema)}.{catalog_revisions.name}"}
+    )
     return found.scalar_one() is not None
 
 
@@ -124,7 +127,7 @@ def read_between(connection: Connection, before: str, after: str) -> frozenset[C
     for ahead, behind in ((before, after), (after, before)):
         look_at(connection, ahead)
         payments: set[Payment] = set()
-        for row in connection.execute(text(_BETWEEN.format(ahead=ahead, behind=behind))):
+        for row in connection.execute(text(_BETWEEN.format(ahead=quoted(ahead), behind=quoted(behind)))):
             if row.customer is not None:
                 names.add(CustomerName(integration=row.integration, customer=row.customer))
             elif row.payment is not None:
@@ -173,8 +176,8 @@ def _apart(table: Table, before: str, after: str) -> str:
     """One row for each customer, or payment, of whom a side has other rows of this table."""
     return _APART.format(
         table=table.name,
-        before=before,
-        after=after,
+        before=quoted(before),
+        after=quoted(after),
         integration=_either(table, "integration"),
         customer=_either(table, "customer"),
         payment=_either(table, "payment_intent", "charge"),
@@ -215,6 +218,6 @@ _NAMED = "SELECT integration, customer FROM {schema}.{table}"
 
 def everyone_in(connection: Connection, schemas: Iterable[str]) -> Iterator[CustomerName]:
     """All customers that either schema names, each once, in order."""
-    named = [_NAMED.format(schema=schema, table=table.name) for schema in schemas for table in NAMING]
+    named = [_NAMED.format(schema=quoted(schema), table=table.name) for schema in schemas for table in NAMING]
     rows = connection.execute(text(f"{' UNION '.join(named)} ORDER BY 1, 2"))
     yield from (CustomerName(integration=row.integration, customer=row.customer) for row in rows)

@@ -6,10 +6,11 @@ The edge to the database, on a connection that is handed in; schema-agnostic, as
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, literal, or_, select, tuple_, union
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, literal, or_, select, tuple_, union
 
 from entitlements.act_tables import manual_grants
 from entitlements.tables import customers, grants
@@ -39,19 +40,35 @@ def customers_behind(
     was billed for a cycle that ends after it, or has a manual grant that does. Each table is read by its index, from
     there on and no further than needed.
     """
-    kept: dict[Table, ColumnElement[bool] | None] = dict.fromkeys(NAMING)
+    kept: Mapping[Table, ColumnElement[bool] | None] = dict.fromkeys(NAMING)
     if open_since is not None:
-        is_empty = grants.c.period_end <= grants.c.period_start
-        lasts = and_(is_empty, grants.c.period_start > open_since - LONGEST_CYCLE)
-        kept = {
-            grants: or_(grants.c.period_end > open_since, lasts),
-            manual_grants: or_(manual_grants.c.end.is_(None), manual_grants.c.end > open_since),
-        }
+        kept = _open_since(open_since)
     found = union(*(_named_in(table, which, last, most) for table, which in kept.items())).subquery()
     ordered = select(found).order_by(found.c.integration, found.c.customer).limit(most)
     return tuple(
         CustomerName(integration=row.integration, customer=row.customer) for row in connection.execute(ordered)
     )
+
+
+def count_open_since(connection: Connection, open_since: datetime) -> int:
+    """How many customers those are."""
+    found = union(
+        *(
+            select(table.c.integration, table.c.customer).where(which)
+            for table, which in _open_since(open_since).items()
+        )
+    )
+    return int(connection.execute(select(func.count()).select_from(found.subquery())).scalar_one())
+
+
+def _open_since(moment: datetime) -> dict[Table, ColumnElement[bool]]:
+    """The rows, by table, that may open something at that moment or later."""
+    is_empty = grants.c.period_end <= grants.c.period_start
+    lasts = and_(is_empty, grants.c.period_start > moment - LONGEST_CYCLE)
+    return {
+        grants: or_(grants.c.period_end > moment, lasts),
+        manual_grants: or_(manual_grants.c.end.is_(None), manual_grants.c.end > moment),
+    }
 
 
 def _named_in(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 
 from entitlements.domain.brake import Brake, Closing, closing, is_open
 from entitlements.domain.difference import Difference
@@ -28,11 +29,19 @@ class Braked(Exception):
     """Nothing was done, for it would close access for too many, or it can't be told for how many: the text says all."""
 
 
+class Counted(StrEnum):
+    """Whether all who have anything open are counted, or enough of them to know, or all who may have."""
+
+    ALL = ""
+    AT_LEAST = "at least "
+    AT_MOST = "at most "
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weighed:
     """
     How many customers have anything *open*, how many of them would lose some of it, *now* and at their *next* cycle
-    (and *closing* at either), and the first few of those. There may be more *open* ones where they are not all counted.
+    (and *closing* at either), and the first few of those.
     """
 
     open: int = 0
@@ -40,7 +49,7 @@ class Weighed:
     now: int = 0
     next: int = 0
     first: tuple[tuple[CustomerName, Closing], ...] = ()
-    is_counted: bool = True
+    counted: Counted = Counted.ALL
 
     def plus(self, name: CustomerName, difference: Difference, ahead: tuple[NextTerms, ...], now: datetime) -> Weighed:
         """With one customer more."""
@@ -77,9 +86,10 @@ def _told(
     weighed: Weighed, brake: Brake, yes_close: int | None, *, what: str, command: str, tells_all: str
 ) -> Iterator[str]:
     said = "" if yes_close is None else f"; --yes-close {yes_close} is fewer"
+    share = f"{weighed.closing / weighed.open:.1%}{' or more' if weighed.counted is Counted.AT_MOST else ''}"
     yield (
-        f"{what}: it would close access for {weighed.closing:,} of the {weighed.open:,} customers with anything "
-        f"open, which is {weighed.closing / weighed.open:.1%}; without asking it may be {_percent(brake)}{said}"
+        f"{what}: it would close access for {weighed.closing:,} of {of(weighed)}, which is {share}; without asking it "
+        f"may be {_percent(brake)}{said}"
     )
     parts = [
         *([f"{weighed.now:,} lose what is open now or later"] if weighed.now else []),
@@ -91,6 +101,12 @@ def _told(
     if weighed.closing > len(weighed.first):
         yield f"  and {weighed.closing - len(weighed.first):,} more: {tells_all}"
     yield f"If that is meant: {command} --yes-close {weighed.closing}"
+
+
+def of(weighed: Weighed) -> str:
+    """`the 10 customers with anything open`, or at most so many."""
+    the = "the " if weighed.counted is Counted.ALL else weighed.counted
+    return f"{the}{weighed.open:,} customers with anything open"
 
 
 def _percent(brake: Brake) -> str:

@@ -10,16 +10,21 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 from sqlalchemy import Connection
 
 from entitlements import beside
-from ops import rebuild_shown
+from entitlements.everyone import CustomerName
+from ops import rebuild_shown, settings
 from ops.explain_commands import console
 from ops.rebuild import Building, Leaving, read_part
+from ops.rebuild_difference import Agreed
+from ops.rebuild_difference_told import Compared, tell
 from ops.rebuild_place import CannotRebuild, Place, begun_by_this_version, checked, lags, place
 from ops.rebuild_seat import seated
 from ops.rebuild_shown import Standing
@@ -38,17 +43,34 @@ NEAR = 10_000
 @click.option("--swap-back", is_flag=True, help="Exchange what serves and what was swapped out; again: forth.")
 @click.option("--discard", is_flag=True, help="Drop the rebuild.")
 @click.option("--drop", is_flag=True, help="Drop what was swapped out.")
+@click.option("--diff", is_flag=True, help="Only say what --swap, or --swap-back where that is said too, would change.")
+@click.option("--customer", help="With --diff: of this customer alone, with all facts behind it.")
+@click.option("--yes-close", type=click.IntRange(min=0), metavar="N", help="So many customers may lose access.")
 @click.option("--processes", type=click.IntRange(1, 64), help="How many read side by side; default: one a core.")
 @click.option("--no-follow", is_flag=True, help="End once caught up with the log.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="What was done, for programs; with --yes.")
 @click.option("--part", hidden=True, help="What one of several processes reads.")
-def rebuild(processes: int | None, no_follow: bool, yes: bool, as_json: bool, part: str | None, **ways: bool) -> None:
+def rebuild(
+    diff: bool,
+    customer: str | None,
+    yes_close: int | None,
+    processes: int | None,
+    no_follow: bool,
+    yes: bool,
+    as_json: bool,
+    part: str | None,
+    **ways: bool,
+) -> None:
     """
     Read the whole log again, by this version, into a schema beside the live one, which serves on; then follow it.
 
     What was built serves nobody until --swap. Interrupted or killed, it goes on where it was. What is swapped out is
     kept, caught up and exchanged again by --swap-back, until --drop.
+
+    --diff says whose access a swap would change, how, and by which facts: exit code 0 nobody's, 1 somebody's, 2 it
+    could not be found out. A swap that would close access for more than a share of the customers (ENTITLE_BRAKE_SHARE)
+    swaps nothing, says so with exit code 3, and asks for --yes-close with their number.
 
     Example: entitle rebuild --processes 2
     """
@@ -56,6 +78,9 @@ def rebuild(processes: int | None, no_follow: bool, yes: bool, as_json: bool, pa
     if len(asked) > 1:
         raise click.UsageError(f"Say one of {', '.join('--' + name.replace('_', '-') for name in asked)}.")
     way = asked[0] if asked else "build"
+    agreed = Agreed(brake=settings.brake(Environment()), yes_close=yes_close)
+    if diff or customer is not None:
+        sys.exit(_diff(place(Environment()), way, customer, agreed, is_asked=diff, as_json=as_json))
     if as_json and not yes and way not in ("build", "status"):
         raise click.UsageError("With --json nobody can be asked: say --yes.")
     there = place(Environment())
@@ -73,9 +98,9 @@ def rebuild(processes: int | None, no_follow: bool, yes: bool, as_json: bool, pa
             standing = _standing(there)
             document, told = rebuild_shown.document(standing), rebuild_shown.shown(standing)
         case "swap":
-            document, told = _swap(there, ask, say)
+            document, told = _swap(there, agreed, ask, say)
         case "swap_back":
-            document, told = _swap_back(there, many, ask, say)
+            document, told = _swap_back(there, many, agreed, ask, say)
         case _:
             document, told = _drop(there, way, ask)
     if as_json:
@@ -110,14 +135,45 @@ def _build(there: Place, processes: int, *, follows: bool, say: Callable[[str], 
     return document, f"Ended: {left}." if left else f"The rebuild is in schema {schema}. {rebuild_shown.NEXT}"
 
 
-def _swap(there: Place, ask: Callable[[str], None], say: Callable[[str], None]) -> tuple[dict[str, Any], str]:
+def _diff(there: Place, way: str, customer: str | None, agreed: Agreed, *, is_asked: bool, as_json: bool) -> int:
+    if not is_asked:
+        raise click.UsageError("--customer goes with --diff.")
+    if way not in ("build", "swap", "swap_back"):
+        raise click.UsageError("--diff is about --swap or --swap-back.")
+    wanted = Compared(
+        before=there.names.live,
+        after=there.names.before if way == "swap_back" else there.names.rebuild,
+        now=datetime.now(UTC),
+        customer=customer,
+        brake=agreed.brake,
+    )
+    database = there.database(there.names.live)
+    try:
+        return tell(database, wanted, as_json=as_json)
+    finally:
+        database.dispose()
+
+
+def _news(there: Place, coming: str, agreed: Agreed, *, command: str) -> frozenset[CustomerName]:
+    """Whose access it changes. Raises `Braked` where it closes access for more than was agreed to."""
+    database = there.database(there.names.live)
+    try:
+        return agreed.news(database, there.names.live, coming, datetime.now(UTC), command=command)
+    finally:
+        database.dispose()
+
+
+def _swap(
+    there: Place, agreed: Agreed, ask: Callable[[str], None], say: Callable[[str], None]
+) -> tuple[dict[str, Any], str]:
     standing = _standing(there)
     _may_be_swapped(standing)
     ask(f"Swap the rebuild ({standing.rebuild_behind:,} records behind) in for {there.names.live}?")
     with seated(there, wait=True) as seat:
         _may_be_swapped(_standing(there))
         Building(place=there, schema=there.names.rebuild, seat=seat, processes=1, say=say).catch_up()
-        swapped = Swapping(place=there, coming=there.names.rebuild, say=say).swap()
+        news = _news(there, there.names.rebuild, agreed, command="entitle rebuild --swap")
+        swapped = Swapping(place=there, coming=there.names.rebuild, news=news, say=say).swap()
     return rebuild_shown.swapped_document(swapped, there.names), rebuild_shown.swapped(swapped, there.names)
 
 
@@ -132,7 +188,7 @@ def _may_be_swapped(standing: Standing) -> None:
 
 
 def _swap_back(
-    there: Place, processes: int, ask: Callable[[str], None], say: Callable[[str], None]
+    there: Place, processes: int, agreed: Agreed, ask: Callable[[str], None], say: Callable[[str], None]
 ) -> tuple[dict[str, Any], str]:
     standing = _standing(there)
     checked(standing.before, "schema that was swapped out")
@@ -141,7 +197,8 @@ def _swap_back(
         checked(_standing(there).before, "schema that was swapped out")
         back = Building(place=there, schema=there.names.before, seat=seat, processes=processes, say=say)
         back.catch_up()
-        swapped = Swapping(place=there, coming=there.names.before, say=say).swap()
+        news = _news(there, there.names.before, agreed, command="entitle rebuild --swap-back")
+        swapped = Swapping(place=there, coming=there.names.before, news=news, say=say).swap()
     return rebuild_shown.swapped_document(swapped, there.names), rebuild_shown.swapped(swapped, there.names)
 
 

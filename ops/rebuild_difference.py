@@ -25,10 +25,10 @@ from entitlements.domain.difference import Difference, compared
 from entitlements.domain.difference_of_facts import FactChange, facts_compared
 from entitlements.domain.difference_sources import Side, sold_by
 from entitlements.domain.facts import CustomerFacts
-from entitlements.everyone import CustomerName, customers_behind
+from entitlements.everyone import CustomerName, count_open_since, customers_behind
 from entitlements.reading import catalog_revisions_in, facts_of_each
 from entitlements.store import as_revisions
-from ops.brake import Weighed, hold
+from ops.brake import Counted, Weighed, hold
 from ops.comparing import AT_ONCE, Sold, reading
 from ops.settings import BadSetting
 
@@ -48,7 +48,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beside:
+class SideBySide:
     """
     The schemas *before* and *after* at one moment, and for as long as the *connection*'s transaction lasts: how far
     each is, its catalogs (*terms*), whose facts differ, and whom records concern that one side has read (*between*).
@@ -101,6 +101,11 @@ class Beside:
         """How many customers Stripe has named, on the side that has more."""
         return differing.count_customers(self.connection, (self.before, self.after))
 
+    def most_open(self, now: datetime) -> int:
+        """To so many customers anything may be open before, now or later; fewer have it, where lines are of no plan."""
+        look_at(self.connection, self.before)
+        return count_open_since(self.connection, may_be_open_since(self.terms[0], now))
+
     def count_open(self, now: datetime, *, enough: int | None) -> int:
         """To how many customers anything is open before, now or later; counting ends where there are *enough*."""
         terms, count, last = self.terms[0], 0, None
@@ -124,7 +129,7 @@ def has_anything(facts: CustomerFacts, integration: str, terms: Revisions, now: 
 
 
 @contextmanager
-def beside(on: Engine, before: str, after: str) -> Iterator[Beside]:
+def side_by_side(on: Engine, before: str, after: str) -> Iterator[SideBySide]:
     """
     Both schemas as they are at one moment, in a transaction of its own.
 
@@ -134,10 +139,10 @@ def beside(on: Engine, before: str, after: str) -> Iterator[Beside]:
         for schema in (before, after):
             if not differing.is_there(connection, schema):
                 raise BadSetting(f"there is no schema {schema} to compare: `entitle rebuild` makes one")
-        yield look_beside(connection, before, after)
+        yield looked_at(connection, before, after)
 
 
-def look_beside(connection: Connection, before: str, after: str) -> Beside:
+def looked_at(connection: Connection, before: str, after: str) -> SideBySide:
     """The same on a connection that is handed in; its transaction then sees one of the two, and has no timeout."""
     at_ease(connection)
     terms = []
@@ -147,7 +152,7 @@ def look_beside(connection: Connection, before: str, after: str) -> Beside:
             terms.append(as_revisions(catalog_revisions_in(connection)))
         except ValueError as error:
             raise BadSetting(f"this version can't read what was applied: {error}") from error
-    return Beside(
+    return SideBySide(
         connection=connection,
         before=before,
         after=after,
@@ -158,37 +163,45 @@ def look_beside(connection: Connection, before: str, after: str) -> Beside:
     )
 
 
-def differing_customers(both: Beside) -> frozenset[CustomerName]:
+def differing_customers(both: SideBySide) -> frozenset[CustomerName]:
     """Whose access differs, in the past or in the future, in what or how."""
     return frozenset(found.name for found in both.compared(both.names()) if found.difference.access)
 
 
-def weighed(both: Beside, now: datetime, brake: Brake) -> Weighed:
-    """What to put the one in the place of the other would close, for the brake."""
-    found = Weighed()
-    for each in both.compared(both.names()):
-        found = found.plus(each.name, each.difference, (), now)
-    return with_everybody(found, both, now, brake)
-
-
-def with_everybody(found: Weighed, both: Beside, now: datetime, brake: Brake) -> Weighed:
+def with_everybody(found: Weighed, both: SideBySide, now: datetime, brake: Brake) -> Weighed:
     """
     What was *found* of those who differ, with all others who have anything open: counted no further than it takes to
-    know that the brake lets it pass, since to count all of many customers takes minutes.
+    know whether the brake asks, since to count all of many customers takes minutes.
     """
-    enough = brake.enough(found.closing)
+    most, enough = both.most_open(now), brake.enough(found.closing)
+    if brake.asks(closing=found.closing, of=most, yes_close=None):
+        return replace(found, open=most, counted=Counted.AT_MOST)
     count = both.count_open(now, enough=enough)
-    return replace(found, open=max(found.open, count), is_counted=enough is None or count < enough)
+    is_all = enough is None or count < enough
+    return replace(found, open=max(found.open, count), counted=Counted.ALL if is_all else Counted.AT_LEAST)
 
 
-def hold_swap(
-    both: Beside, now: datetime, brake: Brake, yes_close: int | None, *, command: str = "entitle rebuild --swap"
-) -> Weighed:
-    """
-    Raise `Braked` where *command*, which puts the one in the place of the other, has to be asked about.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreed:
+    """Under which *brake* schemas change places, and to how many closings somebody has said *yes_close*."""
 
-    What was weighed is returned where it has not.
-    """
-    found = weighed(both, now, brake)
-    hold(found, brake, yes_close, what="nothing is swapped", command=command, tells_all="entitle rebuild --diff")
-    return found
+    brake: Brake
+    yes_close: int | None
+
+    def news(self, on: Engine, before: str, after: str, now: datetime, *, command: str) -> frozenset[CustomerName]:
+        """
+        Whose access differs once *after* takes the place of *before*, which *command* does.
+
+        Raises `Braked` where that closes access for more than was agreed to.
+        """
+        found, differ = Weighed(), set()
+        with side_by_side(on, before, after) as both:
+            for each in both.compared(both.names()):
+                found = found.plus(each.name, each.difference, (), now)
+                if each.difference.access:
+                    differ.add(each.name)
+            if self.brake.asks(closing=found.closing, of=found.closing, yes_close=self.yes_close):
+                found = with_everybody(found, both, now, self.brake)
+        tells_all = f"{command} --diff"
+        hold(found, self.brake, self.yes_close, what="Nothing is swapped", command=command, tells_all=tells_all)
+        return frozenset(differ)

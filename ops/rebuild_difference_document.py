@@ -62,11 +62,11 @@ def of_counts(counts: Totals, customers: int) -> dict[str, Any]:
 
 
 def of_weighed(weighed: Weighed, brake: Brake) -> dict[str, Any]:
-    """What the brake goes by; `open` is at least so many where `open_is_all` is false."""
+    """What the brake goes by; `open` is so many, at least so many, or at most."""
     return {
         "closing": weighed.closing,
         "open": weighed.open,
-        "open_is_all": weighed.is_counted,
+        "counted": weighed.counted.name.lower(),
         "share": float(brake.share),
         "asks": brake.asks(closing=weighed.closing, of=weighed.open, yes_close=None),
     }

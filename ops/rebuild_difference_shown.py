@@ -22,7 +22,7 @@ from entitlements.domain.difference_totals import Totals
 from entitlements.domain.facts_in_words import in_words
 from entitlements.domain.wording import listed, moment
 from entitlements.everyone import CustomerName
-from ops.brake import Weighed
+from ops.brake import Weighed, of
 from ops.difference_excerpt import who
 from ops.difference_shown import by_api, columns, heading, indented, item, row
 from ops.rebuild_difference import Found
@@ -89,11 +89,11 @@ def facts(differing: Differing) -> Iterator[RenderableType]:
         yield item(f"{_number(differing.unlinked, 'payment')} among them belong to no customer yet")
 
 
-def access(counts: Totals, of: int) -> Iterator[RenderableType]:
+def access(counts: Totals, customers: int) -> Iterator[RenderableType]:
     """How many customers that makes a difference to."""
     yield heading("Access")
     differ = f"the facts of {counts.compared:,} differ, the access of {counts.differing:,} changes"
-    yield item(f"of {_number(of, 'customer')} {differ}")
+    yield item(f"of {_number(customers, 'customer')} {differ}")
     if counts.by_api:
         yield indented(by_api(counts))
 
@@ -103,10 +103,8 @@ def swap(weighed: Weighed, brake: Brake) -> Iterator[RenderableType]:
     if not weighed.closing:
         yield item("nobody would lose anything that is open now or later")
         return
-    of = (
-        f"{weighed.open:,} with anything open" if weighed.is_counted else f"{weighed.open:,} or more with anything open"
-    )
-    yield item(f"{weighed.closing:,} of the {of} would lose some of what is open now or later", style="bold red")
+    told = f"{weighed.closing:,} of {of(weighed)} would lose some of what is open now or later"
+    yield item(told, style="bold red")
     if brake.asks(closing=weighed.closing, of=weighed.open, yes_close=None):
         yield item(f"a swap would ask for --yes-close {weighed.closing}")
 

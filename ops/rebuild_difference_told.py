@@ -25,12 +25,12 @@ from ops.brake import Weighed
 from ops.database import complaint
 from ops.difference_excerpt import Excerpt
 from ops.explain_commands import console
-from ops.rebuild_difference import Beside, beside, with_everybody
+from ops.rebuild_difference import SideBySide, side_by_side, with_everybody
 from ops.rebuild_difference_shown import MOST_FACTS, Why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Compared:
     """The schemas *before* and *after*, *now*, and of whom it is told: *customer*, or everybody where that is None."""
 
     before: str
@@ -40,10 +40,10 @@ class Asked:
     brake: Brake
 
 
-def tell(on: Engine, asked: Asked, *, as_json: bool) -> int:
+def tell(on: Engine, asked: Compared, *, as_json: bool) -> int:
     """Print the difference, and return the exit code."""
     try:
-        with beside(on, asked.before, asked.after) as both:
+        with side_by_side(on, asked.before, asked.after) as both:
             counts = (_tell_programs if as_json else _tell_people)(both, asked)
     except DBAPIError as error:
         click.echo(f"entitle: {complaint(error)}", err=True)
@@ -51,7 +51,7 @@ def tell(on: Engine, asked: Asked, *, as_json: bool) -> int:
     return 1 if counts.differing else 0
 
 
-def _tell_people(both: Beside, asked: Asked) -> Totals:
+def _tell_people(both: SideBySide, asked: Compared) -> Totals:
     page, names = console(), both.names(asked.customer)
     counts, weighed, rows, why = Totals(), Weighed(), Excerpt(), Why()
     stderr = Console(stderr=True)
@@ -80,7 +80,7 @@ def _tell_people(both: Beside, asked: Asked) -> Totals:
     return counts
 
 
-def _tell_programs(both: Beside, asked: Asked) -> Totals:
+def _tell_programs(both: SideBySide, asked: Compared) -> Totals:
     """One JSON document, customer by customer as they come."""
     head = {
         "before": asked.before,
