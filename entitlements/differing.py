@@ -22,7 +22,7 @@ from entitlements.store import TABLE_OF
 from entitlements.tables import catalog_revisions, customers
 
 AT_EASE = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0", "work_mem": "'128MB'"}
-"""For this transaction alone: it reads whole tables, should do so in memory, and may wait for who reads what it says."""
+"""For this transaction alone: it reads whole tables, should do so in memory, and may wait for its reader."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,7 +70,7 @@ def _tell_people(both: SideBySide, asked: Compared) -> Totals:
     page.print(
         Group(
             *rebuild_difference_shown.how_far(both.leads, why.between),
-            *rebuild_difference_shown.facts(both.differing),
+            *([] if asked.customer else rebuild_difference_shown.facts(both.differing)),
             *rebuild_difference_shown.access(counts, both.count_customers()),
             *swap,
             *difference_excerpt.shown(rows),

@@ -27,14 +27,14 @@ from entitlements.domain.reversals import (
 )
 
 ABOUT: Mapping[type[Fact], tuple[str, ...]] = {
-    Grant: ("invoice", "line", "status"),
-    Revocation: ("kind", "invoice", "line", "status"),
-    InvoiceSnapshot: ("invoice", "status"),
+    Grant: ("invoice", "line"),
+    Revocation: ("kind", "invoice", "line"),
+    InvoiceSnapshot: ("invoice",),
     PaymentLink: ("payment_intent", "charge"),
     AmountRefunded: ("charge",),
-    RefundStated: ("refund", "status"),
-    DisputeStated: ("dispute", "at"),
-    CreditNoteStated: ("credit_note", "is_void"),
+    RefundStated: ("refund",),
+    DisputeStated: ("dispute",),
+    CreditNoteStated: ("credit_note",),
     SubscriptionEnded: ("subscription",),
     ManualGrant: ("id",),
     ManualRevocation: ("id",),
