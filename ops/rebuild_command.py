@@ -3,7 +3,8 @@
 command line.
 
 Without a flag it builds and follows; each flag is another thing to do with what was built. What is done is in
-`rebuild.py` (building), `rebuild_swap.py` (exchanging) and `entitlements/beside.py` (what there is).
+`rebuild.py` (building), `rebuild_difference_told.py` (comparing), `rebuild_swap.py` (exchanging) and
+`entitlements/beside.py` (what there is). Long because a command with so many ways has so many ends.
 """
 
 from __future__ import annotations
@@ -12,19 +13,17 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 from sqlalchemy import Connection
 
 from entitlements import beside
-from entitlements.everyone import CustomerName
 from ops import rebuild_shown, settings
 from ops.explain_commands import console
 from ops.rebuild import Building, Leaving, read_part
 from ops.rebuild_difference import Agreed
-from ops.rebuild_difference_told import Compared, tell
+from ops.rebuild_difference_told import news_of, tell
 from ops.rebuild_place import CannotRebuild, Place, begun_by_this_version, checked, lags, place
 from ops.rebuild_seat import seated
 from ops.rebuild_shown import Standing
@@ -74,16 +73,10 @@ def rebuild(
 
     Example: entitle rebuild --processes 2
     """
-    asked = [name for name in WAYS if ways[name]]
-    if len(asked) > 1:
-        raise click.UsageError(f"Say one of {', '.join('--' + name.replace('_', '-') for name in asked)}.")
-    way = asked[0] if asked else "build"
-    agreed = Agreed(brake=settings.brake(Environment()), yes_close=yes_close)
-    if diff or customer is not None:
-        sys.exit(_diff(place(Environment()), way, customer, agreed, is_asked=diff, as_json=as_json))
-    if as_json and not yes and way not in ("build", "status"):
-        raise click.UsageError("With --json nobody can be asked: say --yes.")
-    there = place(Environment())
+    way = _way([name for name in WAYS if ways[name]], diff=diff, one=customer is not None, unasked=as_json and not yes)
+    there, agreed = place(Environment()), Agreed(brake=settings.brake(Environment()), yes_close=yes_close)
+    if diff:
+        sys.exit(tell(there, agreed, customer, is_back=way == "swap_back", as_json=as_json))
     if part is not None:
         _read_part(there, part)
         return
@@ -107,6 +100,18 @@ def rebuild(
         click.echo(json.dumps(document))
     else:
         console().print(told, soft_wrap=False, highlight=False)
+
+
+def _way(asked: list[str], *, diff: bool, one: bool, unasked: bool) -> str:
+    """What is to be done; *one* customer is named, and nobody may be *unasked* where something is put elsewhere."""
+    if len(asked) > 1:
+        raise click.UsageError(f"Say one of {', '.join('--' + name.replace('_', '-') for name in asked)}.")
+    way = asked[0] if asked else "build"
+    if (one and not diff) or (diff and way not in ("build", "swap", "swap_back")):
+        raise click.UsageError("--customer goes with --diff, and --diff with --swap or --swap-back at most.")
+    if unasked and not diff and way not in ("build", "status"):
+        raise click.UsageError("With --json nobody can be asked: say --yes.")
+    return way
 
 
 def _build(there: Place, processes: int, *, follows: bool, say: Callable[[str], None]) -> tuple[dict[str, Any], str]:
@@ -135,34 +140,6 @@ def _build(there: Place, processes: int, *, follows: bool, say: Callable[[str], 
     return document, f"Ended: {left}." if left else f"The rebuild is in schema {schema}. {rebuild_shown.NEXT}"
 
 
-def _diff(there: Place, way: str, customer: str | None, agreed: Agreed, *, is_asked: bool, as_json: bool) -> int:
-    if not is_asked:
-        raise click.UsageError("--customer goes with --diff.")
-    if way not in ("build", "swap", "swap_back"):
-        raise click.UsageError("--diff is about --swap or --swap-back.")
-    wanted = Compared(
-        before=there.names.live,
-        after=there.names.before if way == "swap_back" else there.names.rebuild,
-        now=datetime.now(UTC),
-        customer=customer,
-        brake=agreed.brake,
-    )
-    database = there.database(there.names.live)
-    try:
-        return tell(database, wanted, as_json=as_json)
-    finally:
-        database.dispose()
-
-
-def _news(there: Place, coming: str, agreed: Agreed, *, command: str) -> frozenset[CustomerName]:
-    """Whose access it changes. Raises `Braked` where it closes access for more than was agreed to."""
-    database = there.database(there.names.live)
-    try:
-        return agreed.news(database, there.names.live, coming, datetime.now(UTC), command=command)
-    finally:
-        database.dispose()
-
-
 def _swap(
     there: Place, agreed: Agreed, ask: Callable[[str], None], say: Callable[[str], None]
 ) -> tuple[dict[str, Any], str]:
@@ -172,7 +149,7 @@ def _swap(
     with seated(there, wait=True) as seat:
         _may_be_swapped(_standing(there))
         Building(place=there, schema=there.names.rebuild, seat=seat, processes=1, say=say).catch_up()
-        news = _news(there, there.names.rebuild, agreed, command="entitle rebuild --swap")
+        news = news_of(there, there.names.rebuild, agreed, command="entitle rebuild --swap")
         swapped = Swapping(place=there, coming=there.names.rebuild, news=news, say=say).swap()
     return rebuild_shown.swapped_document(swapped, there.names), rebuild_shown.swapped(swapped, there.names)
 
@@ -197,7 +174,7 @@ def _swap_back(
         checked(_standing(there).before, "schema that was swapped out")
         back = Building(place=there, schema=there.names.before, seat=seat, processes=processes, say=say)
         back.catch_up()
-        news = _news(there, there.names.before, agreed, command="entitle rebuild --swap-back")
+        news = news_of(there, there.names.before, agreed, command="entitle rebuild --swap-back")
         swapped = Swapping(place=there, coming=there.names.before, news=news, say=say).swap()
     return rebuild_shown.swapped_document(swapped, there.names), rebuild_shown.swapped(swapped, there.names)
 

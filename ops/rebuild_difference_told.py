@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -20,13 +20,15 @@ from sqlalchemy.exc import DBAPIError
 from entitlements.api.answers import rfc3339
 from entitlements.domain.brake import Brake
 from entitlements.domain.difference_totals import Totals
+from entitlements.everyone import CustomerName
 from ops import difference_excerpt, rebuild_difference_document, rebuild_difference_shown
 from ops.brake import Weighed
 from ops.database import complaint
 from ops.difference_excerpt import Excerpt
 from ops.explain_commands import console
-from ops.rebuild_difference import SideBySide, side_by_side, with_everybody
+from ops.rebuild_difference import Agreed, SideBySide, side_by_side, with_everybody
 from ops.rebuild_difference_shown import MOST_FACTS, Why
+from ops.rebuild_place import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,36 @@ class Compared:
     brake: Brake
 
 
-def tell(on: Engine, asked: Compared, *, as_json: bool) -> int:
+def tell(there: Place, agreed: Agreed, customer: str | None, *, is_back: bool, as_json: bool) -> int:
+    """Print what a swap would change, or a swap back if it *is_back*, and return the exit code."""
+    asked = Compared(
+        before=there.names.live,
+        after=there.names.before if is_back else there.names.rebuild,
+        now=datetime.now(UTC),
+        customer=customer,
+        brake=agreed.brake,
+    )
+    database = there.database(there.names.live)
+    try:
+        return compare(database, asked, as_json=as_json)
+    finally:
+        database.dispose()
+
+
+def news_of(there: Place, coming: str, agreed: Agreed, *, command: str) -> frozenset[CustomerName]:
+    """
+    Whose access changes when the schema *coming* serves, which *command* does.
+
+    Raises `Braked` where that closes access for more than was agreed to.
+    """
+    database = there.database(there.names.live)
+    try:
+        return agreed.news(database, there.names.live, coming, datetime.now(UTC), command=command)
+    finally:
+        database.dispose()
+
+
+def compare(on: Engine, asked: Compared, *, as_json: bool) -> int:
     """Print the difference, and return the exit code."""
     try:
         with side_by_side(on, asked.before, asked.after) as both:

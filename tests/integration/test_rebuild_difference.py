@@ -1,4 +1,8 @@
-"""`entitle rebuild --diff` on a real PostgreSQL: two schemas of the same events, one by a version that was wrong."""
+"""
+`entitle rebuild --diff` on a real PostgreSQL: two schemas of the same events, one by a version that was wrong.
+
+Long because the whole page stands in it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ from entitlements.domain.reversals import RefundStated
 from ops.brake import Braked
 from ops.database import engine, migrate
 from ops.rebuild_difference import Agreed, differing_customers, side_by_side
-from ops.rebuild_difference_told import Compared, tell
+from ops.rebuild_difference_told import Compared, compare
 from schemas.codec import CatalogApplied
 from tests.asking import SETTINGS_SCHEMA
 from tests.pure_core import catalog, plan
@@ -187,7 +191,7 @@ Why: the facts that the two do not share
 
 def test_the_page_is_this(wrong: Sides, capsys: pytest.CaptureFixture[str]) -> None:
     """The whole text: how far, the facts, the access, the changes, and why."""
-    code = tell(wrong.live, wanted(), as_json=False)
+    code = compare(wrong.live, wanted(), as_json=False)
 
     assert code == 1
     assert page(capsys) == GOLDEN.splitlines()
@@ -195,7 +199,7 @@ def test_the_page_is_this(wrong: Sides, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_one_customer_is_told_with_all_of_its_facts(wrong: Sides, capsys: pytest.CaptureFixture[str]) -> None:
     """--customer: nobody else, and nothing of the brake, which is about all; of one who does not differ, nothing."""
-    codes = [tell(wrong.live, wanted(customer), as_json=False) for customer in ("cus_7", "cus_1")]
+    codes = [compare(wrong.live, wanted(customer), as_json=False) for customer in ("cus_7", "cus_1")]
     told = page(capsys)
 
     assert codes == [1, 0]
@@ -233,7 +237,7 @@ def test_the_other_way_round_it_closes_and_a_swap_has_to_be_told_how_many(wrong:
 
 
 def test_a_swap_that_closes_few_enough_is_not_asked_about(wrong: Sides) -> None:
-    """Three of the eleven with anything open are 27.3 %: with a share of 28 % they are not, with one of 27 % they are."""
+    """Three of the eleven with anything open are 27.3 %: a share of 28 % lets it pass, one of 27 % does not."""
     few, many = (Agreed(brake=Brake(share=Fraction(each, 100)), yes_close=None) for each in (28, 27))
 
     assert len(few.news(wrong.live, REBUILD, LIVE, NOW, command="x")) == 3
@@ -257,9 +261,9 @@ def test_whom_records_concern_that_one_side_has_yet_to_read_is_marked(
         read(found.rebuilt, (FIRST, *EVENTS[:-3], EVENTS[-2]))
         reached(found.live, next_offset=len(EVENTS))
         reached(found.rebuilt, next_offset=len(EVENTS) - 3)
-        tell(found.live, wanted(), as_json=False)
+        compare(found.live, wanted(), as_json=False)
         people = page(capsys)
-        tell(found.live, wanted(), as_json=True)
+        compare(found.live, wanted(), as_json=True)
         told = json.loads(capsys.readouterr().out)
 
     assert [each for each in people if "billing" in each or "yet to read" in each] == [
