@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Text, cast, func, select, text
@@ -125,6 +126,14 @@ _DIGEST = catalog_revisions.c.digest
 _CATALOGS_STATE = select(func.sha256(func.string_agg(_DIGEST, aggregate_order_by(text("''::bytea"), _DIGEST))))
 _CATALOGS = text("SELECT coalesce(json_agg(t), '[]')::text FROM catalog_revisions t")
 
+# Made here, by the one thread that imports this: msgspec 0.22 ends the process where several threads are the first to
+# read a type (`reads_types_when_imported`, tests/house_rules/edges.py).
+_CUSTOMER = msgspec.json.Decoder(CustomerFacts)
+_OF_KIND: Mapping[type[Fact], msgspec.json.Decoder[list[Any]]] = {
+    kind: msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
+    for kind in TABLE_OF
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Payment:
@@ -142,7 +151,7 @@ def facts_of(connection: Connection, *, integration: str, customer: str) -> Cust
         prepared.add("facts_of")
     asked = {"integration": integration, "customer": customer}
     found = connection.exec_driver_sql("EXECUTE facts_of (%(integration)s, %(customer)s)", asked)
-    return msgspec.json.decode(found.scalar_one(), type=CustomerFacts)
+    return _CUSTOMER.decode(found.scalar_one())
 
 
 def facts_of_each(connection: Connection, whom: Collection[CustomerName]) -> Mapping[CustomerName, CustomerFacts]:
@@ -152,9 +161,7 @@ def facts_of_each(connection: Connection, whom: Collection[CustomerName]) -> Map
         "customers": [each.customer for each in whom],
     }
     return {
-        CustomerName(integration=row.integration, customer=row.customer): msgspec.json.decode(
-            row.facts, type=CustomerFacts
-        )
+        CustomerName(integration=row.integration, customer=row.customer): _CUSTOMER.decode(row.facts)
         for row in (connection.execute(_FACTS_OF_EACH, given) if whom else ())
     }
 
@@ -165,7 +172,7 @@ def facts_with(connection: Connection, digests: Collection[bytes]) -> tuple[Fact
     for kind, table in TABLE_OF.items():
         chosen = select(table).where(table.c.digest.in_(digests)).order_by(table.c.digest).subquery()
         rows = connection.execute(select(cast(func.coalesce(func.json_agg(chosen.table_valued()), "[]"), Text)))
-        found += msgspec.json.decode(rows.scalar_one(), type=list[kind])  # type: ignore[valid-type]
+        found += _OF_KIND[kind].decode(rows.scalar_one())
     return tuple(found)
 
 
@@ -194,7 +201,7 @@ def customers_of_each(connection: Connection, payments: Collection[Payment]) -> 
 
 def every_catalog_revision(connection: Connection) -> tuple[CatalogRevision, ...]:
     """All catalog revisions, also those that don't count since another of their number does."""
-    return tuple(msgspec.json.decode(connection.execute(_CATALOGS).scalar_one(), type=list[CatalogRevision]))
+    return tuple(_OF_KIND[CatalogRevision].decode(connection.execute(_CATALOGS).scalar_one()))
 
 
 def catalog_revisions_in(connection: Connection) -> tuple[CatalogRevision, ...]:

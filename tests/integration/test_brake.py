@@ -83,7 +83,7 @@ def stopped(place: Ground, *arguments: str, **settings: str) -> list[str]:
 def test_a_catalog_that_closes_access_for_many_asks_for_their_number(
     source: Source, fresh_database: str, tmp_path: Path
 ) -> None:
-    """One that takes an API back is refused until so many are agreed to; one that opens, or the newest again, is not."""
+    """One that takes an API back is refused until so many are agreed to; one that opens, or the newest, is not."""
     with ground(source, fresh_database) as place:
         place.consume()
         whole = written(tmp_path, catalog())
