@@ -135,14 +135,13 @@ def record(number: int, customers: int) -> tuple[bytes, bytes, list[tuple[str, b
 def _templates() -> Iterator[tuple[str, tuple[str, str, list[tuple[str, bytes]]]]]:
     invoice_paid = json.loads(PAID.read_text(encoding="utf-8"))
     for kind in (*MIX, *MIX_AFTER, "charge.refunded"):
-        event = json.loads(json.dumps(invoice_paid)) | {"type": kind}
+        event: dict[str, Any] = json.loads(json.dumps(invoice_paid)) | {"type": kind}
         event["data"]["object"] = _object(kind, event["data"]["object"])
         event = redacted(event)
-        key, value, headers = encode_stripe(integration="main", event={**event, "created": 1_735_689_600})
+        key, _, headers = encode_stripe(integration="main", event={**event, "created": 1_735_689_600})
         text = msgspec.json.encode(event).decode()
         for name in ("start", "end", "later"):
             text = text.replace(f'"%({name})d"', f"%({name})d")
-        del value
         yield kind, (text, key.decode(), list(headers))
 
 

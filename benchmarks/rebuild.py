@@ -1,8 +1,8 @@
 """
 `python -m benchmarks.rebuild`: a log of a million events rebuilt beside the live one. Edge: processes, /proc, Kafka.
 
-Prints events a second, and CPU and memory by process over time; with `--profile` the ten dearest functions of one of the
-processes that read (py-spy). The log is kept in `--folder`, so that the next run need not fill it.
+Prints events a second, and CPU and memory by process over time; with `--profile` the ten dearest functions of one of
+the processes that read (py-spy). The log is kept in `--folder`, so that the next run need not fill it.
 """
 
 from __future__ import annotations

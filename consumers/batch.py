@@ -43,6 +43,10 @@ Keep = Callable[[Connection, Positions, Taken], None]
 """Notes in the batch's transaction what it came to, given the positions before it. Raises where it must not count."""
 
 
+Note = Callable[[Connection, Sequence[Mapping[str, Any]]], None]
+"""How provenance is written: `ledger.write_provenance` or, by who alone writes to a schema, `copy_provenance`."""
+
+
 def advance(connection: Connection, before: Positions, taken: Taken) -> None:
     """
     What a consumer keeps: whom it learnt something about, and where its groups go on. Raises `Fenced` where another
@@ -83,6 +87,7 @@ def take(
     positions: Positions,
     limit: int,
     keep: Keep = advance,
+    note: Note = ledger.write_provenance,
 ) -> Taken:
     """
     Record *records* in every group that has not done so yet, and move the groups' positions, all or nothing.
@@ -92,13 +97,13 @@ def take(
     without those, lest groups that stand beside that one wait for ever. Raises `Fenced` where nothing would be left,
     `TooManyDeadLetters` where more than *limit* in a row of one partition would be set aside, once those up to the
     limit are, so that they can be looked at; and what is transient or a bug as it comes. A replay and a redrive *keep*
-    something else than the groups' positions.
+    something else than the groups' positions, and a rebuild *notes* its provenance in another way.
     """
     try:
-        return _taken(transaction, decode, groups, records, positions, limit, keep)
+        return _taken(transaction, decode, groups, records, positions, limit, keep, note)
     except TooManyDeadLetters as stop:
         if before := [record for record in records if record.source != stop.source or record.offset < stop.offset]:
-            take(transaction, decode, groups, before, positions, limit, keep)
+            take(transaction, decode, groups, before, positions, limit, keep, note)
         raise
 
 
@@ -110,12 +115,13 @@ def _taken(
     positions: Positions,
     limit: int,
     keep: Keep,
+    note: Note,
 ) -> Taken:
     left = decided(decode, groups, records, positions)
     overtaken: Fenced | None = None
     while True:
         try:
-            taken = _written(transaction, groups, left, positions, limit, keep)
+            taken = _written(transaction, groups, left, positions, limit, keep, note)
         except Fenced as error:
             left = _without(left, error)
             if not any(left.values()):
@@ -132,15 +138,16 @@ def _written(
     positions: Positions,
     limit: int,
     keep: Keep,
+    note: Note,
 ) -> Taken:
     try:
         with transaction() as connection:
-            return _write(connection, groups, verdicts, positions, limit, keep, _record_together)
+            return _write(connection, groups, verdicts, positions, limit, keep, note, _record_together)
     except Exception as error:
         if classify(error) is not Failure.POISON:
             raise
     with transaction() as connection:
-        return _write(connection, groups, verdicts, positions, limit, keep, _record_one_by_one)
+        return _write(connection, groups, verdicts, positions, limit, keep, ledger.write_provenance, _record_one_by_one)
 
 
 def _without(verdicts: Mapping[str, Sequence[Verdict]], overtaken: Fenced) -> dict[str, Sequence[Verdict]]:
@@ -161,6 +168,7 @@ def _write(
     positions: Positions,
     limit: int,
     keep: Keep,
+    note: Note,
     recording: Recording,
 ) -> Taken:
     verdicts: dict[str, Sequence[Verdict]] = {}
@@ -180,7 +188,7 @@ def _write(
             if of.error is not None
         ],
     )
-    ledger.write_provenance(
+    note(
         connection,
         [
             provenance.row(group, of.record, of.shown, of.outcome, (fact.digest for fact in of.facts))
@@ -237,16 +245,18 @@ def _record_one_by_one(
 def _moves(
     group: str, verdicts: Sequence[Verdict], positions: Positions, limit: int
 ) -> dict[tuple[str, Partition], Position]:
-    moves: dict[tuple[str, Partition], Position] = {}
+    reached: dict[tuple[str, Partition], tuple[int, int]] = {}
     for verdict in verdicts:
         record, key = verdict.record, (group, verdict.record.source)
-        position = moves.get(key, positions[key])
-        in_a_row = position.dead_letters_in_a_row
+        _, in_a_row = reached.get(key) or (0, positions[key].dead_letters_in_a_row)
         if verdict.error is not None:
             in_a_row += 1
         elif verdict.facts:  # an ignored message proves nothing: most types are, whatever state the reading is in
             in_a_row = 0
         if in_a_row > limit and verdict.error is not None:
             raise too_many(group, record, in_a_row - 1, verdict.error)
-        moves[key] = replace(position, next_offset=record.next_offset, dead_letters_in_a_row=in_a_row)
-    return moves
+        reached[key] = record.next_offset, in_a_row
+    return {
+        key: replace(positions[key], next_offset=next_offset, dead_letters_in_a_row=in_a_row)
+        for key, (next_offset, in_a_row) in reached.items()
+    }

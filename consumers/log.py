@@ -63,12 +63,14 @@ class Source:
     Where the log is, and how it is read.
 
     *bootstrap* is a comma-separated list of host:port; *security* holds kafka-python's own `security_protocol`,
-    `sasl_…` and `ssl_…`. After a kill -9 the partitions lie idle for *session_timeout_ms*.
+    `sasl_…` and `ssl_…`. After a kill -9 the partitions lie idle for *session_timeout_ms*. About *fetch_bytes* are had
+    from Kafka at once, more only where a single batch is larger.
     """
 
     bootstrap: str
     security: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     max_poll_records: int = 500
+    fetch_bytes: int = 4 * MAX_MESSAGE_BYTES
     session_timeout_ms: int = 6_000
     heartbeat_interval_ms: int = 2_000
 
@@ -106,8 +108,8 @@ class Log:
             session_timeout_ms=source.session_timeout_ms,
             heartbeat_interval_ms=source.heartbeat_interval_ms,
             max_poll_interval_ms=LONGEST_BATCH_MS,
-            max_partition_fetch_bytes=2 * MAX_MESSAGE_BYTES,
-            fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
+            max_partition_fetch_bytes=source.fetch_bytes // 2,
+            fetch_max_bytes=source.fetch_bytes,
             metadata_max_age_ms=METADATA_AGE_MS,
             reconnect_backoff_max_ms=1_000,
             metrics_enabled=False,

@@ -64,7 +64,7 @@ def run(
     on_round: Callable[[], None] = lambda: None,
     counting: Metrics | None = None,
     decode: Decode = codec.decode,
-    announcing: bool = True,
+    serves: bool = True,
 ) -> None:
     """
     Feed every record to each of *groups* exactly once, and keep what they state in *schema* of *database*.
@@ -74,7 +74,8 @@ def run(
     is a member of one group of Kafka's (`kafka_group`), shares the partitions with its other members, and goes on until
     *stop* is set: then the batch in hand is committed and the group left at once. With *until* (next offsets by
     partition, as `extent.ends_of` gives them) this is a replay: it joins no group, reads these partitions itself, and
-    returns when it is there. Nobody is told what is learnt in a schema that serves nobody, unless *announcing*.
+    returns when it is there. Unless it *serves*, *schema* is read by nobody and written by these alone,
+    by at most one for each partition: no changes are announced.
 
     While a server is away it waits, and goes on by itself; *on_round* is called again and again, also then: when it is
     not, for longer than a batch takes, something hangs. Raises `AnotherLog`, `OffsetOutOfRange` and
@@ -90,7 +91,7 @@ def run(
         limit=dead_letters_in_a_row,
         on_round=on_round,
         decode=decode,
-        announcing=announcing,
+        serves=serves,
         tell=Telling(kafka_group(group.name for group in groups), counting or metrics.unseen(), on_health),
     )
     try:
@@ -110,7 +111,7 @@ class _Runner:
     limit: int
     on_round: Callable[[], None]
     decode: Decode
-    announcing: bool
+    serves: bool
     tell: Telling
     log: Log | None = None
     positions: Positions = field(default_factory=dict)
@@ -146,8 +147,8 @@ class _Runner:
             records = [record for record in records if record.offset < self.until[record.source]]
         if records:
             started, recording = time.monotonic(), partial(transaction_on, self.database, self.schema)
-            keep = advance if self.announcing else move_on
-            taken = take(recording, self.decode, self.groups, records, self.positions, self.limit, keep)
+            how = (advance, ledger.write_provenance) if self.serves else (move_on, ledger.copy_provenance)
+            taken = take(recording, self.decode, self.groups, records, self.positions, self.limit, *how)
             self.positions, self.kafka_knows, self.looked_at = taken.positions, False, time.monotonic()
             self.tell.batch(taken, time.monotonic() - started)
             if taken.overtaken is not None:

@@ -7,7 +7,7 @@ they write to is the connection's search_path. Long because a table and what wri
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -41,9 +41,10 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import UserDefinedType
 
-from entitlements.rows import ROWS, Prepared, bytea, inserting, run
+from entitlements.rows import ROWS, Prepared, bytea, copied, copy, inserting, run
 from entitlements.tables import metadata
 
 
@@ -275,6 +276,8 @@ _LATEST_PROVENANCE = Prepared(
     ),
 )
 _IN_PROVENANCE = itemgetter(*(column.name for column in provenance.primary_key.columns))
+_SHOWN = ("integration", "event_id", "event_type", "event_created", "object_id", "customer")
+_COPIED = ", ".join(("consumer_group", "topic", '"partition"', '"offset"', *_SHOWN, "outcome", "facts", "appended_at"))
 _CHANGES = Prepared(
     name="write_changes",
     statement=select(func.pg_notify(literal_column(f"'{CHANGES_CHANNEL}'"), literal_column("''"))).add_cte(
@@ -366,6 +369,33 @@ def write_provenance(connection: Connection, rows: Sequence[Mapping[str, Any]]) 
     if rows:
         ordered = sorted(rows, key=_IN_PROVENANCE)
         run(connection, _LATEST_PROVENANCE, ({**row, "facts": [*map(bytea, row["facts"])]} for row in ordered))
+
+
+def copy_provenance(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """
+    The same for records of which nothing is noted yet, at a fourth of the cost: for who alone writes to a schema.
+
+    Raises `Fenced` where something is.
+    """
+    if rows:
+        try:
+            copy(connection, f"COPY provenance ({_COPIED}) FROM STDIN", "".join(_copied(rows)))
+        except IntegrityError as error:
+            lost = {(row["consumer_group"], row["topic"], row["partition"]) for row in rows}
+            raise Fenced("another instance has recorded some of these records", lost) from error
+
+
+def _copied(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Rows as COPY reads them; what the groups' rows of a record have in common is written out once."""
+    known: dict[tuple[str, int, int], tuple[str, str]] = {}
+    for row in rows:
+        address = row["topic"], row["partition"], row["offset"]
+        common = known.get(address)
+        if common is None:
+            shown = "\t".join([copied(row[name]) for name in _SHOWN])
+            common = known[address] = "\t".join((*map(str, address), shown)), copied(row["appended_at"])
+        digests = ",".join([rf'"\\\\x{digest.hex()}"' for digest in row["facts"]])
+        yield f"{row['consumer_group']}\t{common[0]}\t{row['outcome']}\t{{{digests}}}\t{common[1]}\n"
 
 
 def write_changes(

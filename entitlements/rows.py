@@ -8,13 +8,17 @@ statement once: to plan them anew for a batch of thirty took PostgreSQL as long 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 import msgspec
+import psycopg2
 from sqlalchemy import ClauseElement, ColumnElement, Connection, CursorResult, Table, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import JSON, Insert, insert
+from sqlalchemy.exc import DBAPIError
 
 ROWS: ColumnElement[Any] = cast(literal_column("$1"), JSON)
 """The rows, in a statement that is going to be prepared: its one parameter."""
@@ -41,6 +45,30 @@ def run(connection: Connection, prepared: Prepared, rows: Iterable[Mapping[str, 
         known.add(prepared.name)
     document = msgspec.json.encode(list(rows)).decode()
     return connection.exec_driver_sql(f"EXECUTE {prepared.name} (%(rows)s)", {"rows": document})
+
+
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+_IS_PLAIN = re.compile(r"[^\\\t\n\r]*").fullmatch
+
+
+def copied(value: Any) -> str:
+    """A value as COPY's text format has it; bytes and arrays have forms of their own."""
+    if value is None:
+        return r"\N"
+    written = str(value)
+    return written if _IS_PLAIN(written) else written.translate(_ESCAPES)
+
+
+def copy(connection: Connection, statement: str, lines: str) -> None:
+    """Run a `COPY … FROM STDIN` with *lines* of its text format. Raises what SQLAlchemy's own statements do."""
+    driver: Any = connection.connection.dbapi_connection
+    try:
+        with driver.cursor() as cursor:
+            cursor.copy_expert(statement, StringIO(lines))
+    except psycopg2.Error as error:
+        raise DBAPIError.instance(
+            statement, None, error, psycopg2.Error, hide_parameters=True, dialect=connection.dialect
+        ) from error
 
 
 def inserting(table: Table, columns: Iterable[str]) -> Insert:

@@ -36,8 +36,11 @@ from ops.server import tied
 FEW = 2_000
 """So many records left to read are not worth several processes."""
 
-AT_ONCE = 4_000
+AT_ONCE = 1_000
 """Records in a transaction while building."""
+
+FETCH_BYTES = 4 * 1024 * 1024
+"""Had from Kafka at once: kafka-python copies it several times, and what is larger leaves the processor's caches."""
 
 LOOK_S = 0.5
 NO_END = 1 << 62
@@ -128,7 +131,7 @@ class Building:
                 stop=stop,
                 dead_letters_in_a_row=self.place.limit,
                 on_round=on_round,
-                announcing=False,
+                serves=False,
             )
         finally:
             database.dispose()
@@ -205,12 +208,12 @@ class Building:
         on = database.execution_options(isolation_level="AUTOCOMMIT")
         with on.connect() as connection:
             connection.exec_driver_sql("SET statement_timeout = 0")
+            for table in beside.TABLES:  # before the indexes: while one is missing it is not finished
+                connection.exec_driver_sql(f"VACUUM (ANALYZE) {table.name}")
             for index in missing:
                 index.create(connection)
                 if self._is_to_leave():
                     raise Leaving
-            for table in beside.TABLES:
-                connection.exec_driver_sql(f"VACUUM (ANALYZE) {table.name}")
             connection.invalidate()
 
     def _is_to_leave(self) -> bool:
@@ -226,12 +229,12 @@ def read_part(place: Place, schema: str, until: Mapping[Partition, int]) -> None
     try:
         run(
             place.groups,
-            replace(place.source, max_poll_records=AT_ONCE),
+            replace(place.source, max_poll_records=AT_ONCE, fetch_bytes=FETCH_BYTES),
             database,
             schema,
             until=until,
             dead_letters_in_a_row=place.limit,
-            announcing=False,
+            serves=False,
         )
     finally:
         database.dispose()

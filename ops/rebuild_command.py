@@ -21,6 +21,7 @@ from sqlalchemy import Connection
 from entitlements import beside
 from ops import rebuild_shown, settings
 from ops.explain_commands import console
+from ops.processes import spare_the_collector
 from ops.rebuild import Building, Leaving, read_part
 from ops.rebuild_difference import Agreed
 from ops.rebuild_difference_told import news_of, tell
@@ -236,6 +237,7 @@ def _standing(there: Place) -> Standing:
 
 
 def _read_part(there: Place, part: str) -> None:
+    spare_the_collector()
     wanted = json.loads(part)
     read_part(there, wanted["schema"], {(topic, number): end for topic, number, end in wanted["ends"]})
 

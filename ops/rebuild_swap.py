@@ -79,7 +79,7 @@ class Swapping:
         try:
             self._prepare(database)
             held = self._held(database)
-            with closing(self._log(held)) as log:
+            with closing(Log(self.place.source, partitions=sorted(furthest_behind(held)))) as log:
                 swapped = self._try_on(database, log, held)
             with database.begin() as connection:
                 beside.drop(connection, self.place.names.older)
@@ -107,17 +107,10 @@ class Swapping:
             check(row, found[row.topic, row.partition])
         return {(row.group, (row.topic, row.partition)): row for row in rows}
 
-    def _log(self, held: Positions) -> Log:
-        """The log from where *held* says on."""
-        log = Log(self.place.source, partitions=sorted(furthest_behind(held)))
-        topic_ids = {(row.topic, row.partition): row.topic_id for row in held.values()}
-        for partition, next_offset in furthest_behind(held).items():
-            log.settle(partition, next_offset, topic_ids[partition])
-        return log
-
     def _try_on(self, database: Engine, log: Log, held: Positions) -> Swapped:
         tries, until = 0, time.monotonic() + self.patience_s
         while True:
+            _seek(log, held)  # also again: what a try has read and not committed
             held = self._drained(database, log, held)
             tries += 1
             try:
@@ -178,6 +171,13 @@ def held_by(found: Sequence[Holder]) -> str:
         for each in found[:MOST_HOLDERS]
     )
     return f"{told}. Wait for them, or end them with pg_terminate_backend, and try again."
+
+
+def _seek(log: Log, held: Positions) -> None:
+    """Read on from where *held* says."""
+    topic_ids = {(row.topic, row.partition): row.topic_id for row in held.values()}
+    for partition, next_offset in furthest_behind(held).items():
+        log.settle(partition, next_offset, topic_ids[partition])
 
 
 def _wanted(live: Iterable[Position], held: Positions) -> dict[Partition, int]:

@@ -33,14 +33,14 @@ class StripeMessage:
 
     integration: str
     event: Mapping[str, Any]
-    _invoice: Invoice | None = field(default=None, init=False, repr=False, compare=False)
+    _read: tuple[Invoice | None] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def invoice(self) -> Invoice | None:
         """The invoice that it is about, or None (`read_invoice`); read once, however many groups decide about it."""
-        if self._invoice is None:
-            object.__setattr__(self, "_invoice", read_invoice(self.event))
-        return self._invoice
+        if self._read is None:
+            object.__setattr__(self, "_read", (read_invoice(self.event),))
+        return self._read[0]  # type: ignore[index]  # it was set just now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

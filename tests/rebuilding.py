@@ -19,12 +19,13 @@ from consumers.log import Source
 from consumers.runner import run
 from consumers.verdicts import Group
 from entitlements import ledger
-from entitlements.domain.facts import Fact, Grant
+from entitlements.domain.facts import Fact
 from entitlements.store import TABLE_OF
 from ops.database import engine
 from ops.operator_log import make_topics, publish_catalog
 from ops.processes import group
 from schemas.codec import Message, encode_stripe
+from schemas.stripe_event import InvoiceStatus
 from schemas.topics import CONSUMER_GROUPS, EVENTS, KEEP_FOR_EVER, OPERATOR_COMMANDS, topics
 from tests.feeding import SCHEMA, SETTINGS_SCHEMA, fed
 from tests.operating import called
@@ -110,6 +111,19 @@ class Ground:
                 for table in TABLE_OF.values()
             }
 
+    def provenance(self, schema: str = SCHEMA) -> list[tuple[Any, ...]]:
+        """But for whether a record was the first to say so and when it was read."""
+        columns = [each for each in ledger.provenance.c if each.name not in ("outcome", "recorded_at")]
+        query = sa.select(*columns).order_by(*ledger.provenance.primary_key.columns)
+        with self.own(schema) as database, database.connect() as connection:
+            return [tuple(row) for row in connection.execute(query)]
+
+    def shape(self, schema: str = SCHEMA) -> list[str]:
+        """Its indexes and constraints, as PostgreSQL spells them."""
+        with self.engine.connect() as connection:
+            found = connection.execute(_SHAPE, {"schema": schema}).scalars()
+            return sorted(str(each).replace(f"{schema}.", "") for each in found)
+
     def offsets(self, schema: str = SCHEMA) -> tuple[ledger.Position, ...]:
         with self.engine.connect() as connection:
             return ledger.positions(connection, schema=schema)
@@ -119,6 +133,14 @@ class Ground:
         query = sa.text("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, :name)")
         with self.engine.connect() as connection:
             return set(connection.execute(query, {"name": SCHEMA}).scalars())
+
+
+_SHAPE = sa.text("""
+SELECT indexdef FROM pg_indexes WHERE schemaname = :schema
+UNION ALL
+SELECT conrelid::regclass::text || ' ' || conname || ' ' || pg_get_constraintdef(pg_constraint.oid) FROM pg_constraint
+JOIN pg_namespace ON pg_namespace.oid = connamespace WHERE nspname = :schema
+""")
 
 
 @contextmanager
@@ -155,22 +177,20 @@ def billed(count: int, *, customers: int, prefix: str = "in") -> list[dict[str, 
     return [{**each, "id": f"evt_{prefix}_{number}"} for number, each in enumerate(events(*bills))]
 
 
-def misreading(customers: Collection[str]) -> tuple[Group[Any], ...]:
-    """All groups, of which `grants` is of a version that takes no invoice of *customers* for paid."""
-    return tuple(
-        replace(each, decide=_wrong(each.decide, customers)) if each.name == "grants" else each for each in GROUPS
-    )
+def misreading(customers: Collection[str], *, missed: Collection[str] = ()) -> tuple[Group[Any], ...]:
+    """All groups, of a version that takes no invoice of *customers* for paid, and does not see those *missed*."""
+    return tuple(replace(each, decide=_wrong(each.decide, customers, missed)) for each in GROUPS)
 
 
 def _wrong(
-    decide: Callable[[Message], Sequence[Fact]], customers: Collection[str]
+    decide: Callable[[Message], Sequence[Fact]], customers: Collection[str], missed: Collection[str]
 ) -> Callable[[Message], Sequence[Fact]]:
     def decided(message: Message) -> Sequence[Fact]:
         return [
-            replace(fact, status="open", paid_at=None)
-            if isinstance(fact, Grant) and fact.customer in customers and fact.status == "paid"
-            else fact
+            fact
             for fact in decide(message)
+            if fact.customer not in missed
+            and not (fact.customer in customers and getattr(fact, "status", None) is InvoiceStatus.PAID)
         ]
 
     return decided

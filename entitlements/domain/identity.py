@@ -22,7 +22,12 @@ def digest_of(fact: object) -> bytes:
     """SHA-256 over the kind and every column of a fact but *stated_at*: its identity, 32 bytes."""
     kind = type(fact)
     what_it_says = _WHAT_IT_SAYS.get(kind) or _WHAT_IT_SAYS.setdefault(kind, _what_it_says(kind))
-    content = [kind.__name__, *(_plain(value) for value in what_it_says(fact))]
+    content = [kind.__name__, *what_it_says(fact)]
+    for place, value in enumerate(content):
+        if value.__class__ is datetime:
+            content[place] = value.astimezone(UTC).isoformat()
+        elif value.__class__ is Decimal:
+            content[place] = format(value, "f")
     return hashlib.sha256(msgspec.json.encode(content)).digest()
 
 
@@ -46,10 +51,3 @@ _WHAT_IT_SAYS: dict[type, Callable[[Any], tuple[Any, ...]]] = {}
 def _what_it_says(kind: type) -> Callable[[Any], tuple[Any, ...]]:
     """All columns of a kind that its identity is made of, in their order; there are two of them at least."""
     return attrgetter(*(each.name for each in fields(kind) if each.name not in ("stated_at", "_digest")))
-
-
-def _plain(value: Any) -> Any:
-    kind = type(value)
-    if kind is datetime:
-        return value.astimezone(UTC).isoformat()
-    return format(value, "f") if kind is Decimal else value
