@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -22,7 +23,9 @@ import sqlalchemy as sa
 from entitlements.domain.brake import Brake
 from entitlements.domain.facts import Fact, Grant
 from entitlements.domain.reversals import RefundStated
+from entitlements.store import record
 from ops.brake import Braked
+from ops.comparing import AT_ONCE
 from ops.database import engine, migrate
 from ops.rebuild_difference import Agreed, differing_customers, side_by_side
 from ops.rebuild_difference_told import Compared, compare
@@ -30,6 +33,8 @@ from schemas.codec import CatalogApplied
 from tests.asking import SETTINGS_SCHEMA
 from tests.pure_core import catalog, plan
 from tests.recording import reached, read
+from tests.stated import JUNE, line
+from tests.stated import catalog as first
 from tests.stripe_builders import Line, events, on, paid
 from tests.taking_back import charge, refund
 
@@ -243,6 +248,20 @@ def test_a_swap_that_closes_few_enough_is_not_asked_about(wrong: Sides) -> None:
     assert len(few.news(wrong.live, REBUILD, LIVE, NOW, command="x")) == 3
     with pytest.raises(Braked):
         many.news(wrong.live, REBUILD, LIVE, NOW, command="x")
+
+
+def test_who_has_anything_open_is_counted_as_far_as_it_takes(fresh_database: str) -> None:
+    """All, or enough, a batch at a time; of those who may have anything, one has a line of no plan."""
+    everybody = [line(f"cus_{number:03}") for number in range(2 * AT_ONCE + 5)]
+    ended = replace(line("cus_ended"), period_end=JUNE + timedelta(days=1))
+    with sides(fresh_database) as found:
+        with found.live.begin() as connection:
+            record(connection, (first(), *everybody, ended, line("cus_odd", price="price_nobody_named")))
+        with side_by_side(found.live, LIVE, REBUILD) as both:
+            counted = [both.count_open(JUNE + timedelta(days=9), enough=each) for each in (None, 1, AT_ONCE + 1)]
+            most = both.most_open(JUNE + timedelta(days=9))
+
+    assert (counted, most) == ([len(everybody), AT_ONCE, 2 * AT_ONCE], len(everybody) + 1)
 
 
 def test_what_is_over_closes_nothing(wrong: Sides) -> None:

@@ -24,6 +24,7 @@ from ops.brake import Braked, Weighed, cannot_tell, hold
 from ops.rebuild_difference import has_anything
 from tests.differing import NARROWER, applied, between, blocked, given_by_hand, known
 from tests.pure_core import INTEGRATION, catalog, plan, revisions
+from tests.renewals import renewal
 from tests.stripe_builders import Bill, Json, Line, on, paid
 
 ONE_PERCENT = Brake(share=Fraction(1, 100))
@@ -75,6 +76,25 @@ def test_the_past_closes_nothing_and_neither_do_fewer_calls() -> None:
         ["changed", "changed"],
         NOTHING,
     )
+
+
+def test_what_closed_in_the_past_alone_closes_nothing_for_whom_something_is_open() -> None:
+    """In January an API less, from February on all as it was: on the 10th of January it closes, in February not."""
+    bills = (paid(), renewal(paid="02-01T01:05"))
+    found = between(revisions(catalog()), revisions(NARROWER, ("02-01", catalog())), *bills)
+
+    assert ([len(closing(found, (), on(at)).now) for at in ("01-10", "02-10")], is_open(found, on("02-10"))) == (
+        [1, 0],
+        True,
+    )
+
+
+def test_who_has_leeway_alone_is_among_those_who_are_read() -> None:
+    """An hour after the cycle nothing else is open: whoever was billed for one that ended two hours ago may be."""
+    terms = revisions(catalog({"enterprise": plan(renewal_leeway="2h")}))
+
+    assert has_anything(known(paid()), INTEGRATION, terms, on("02-01T01:00"))
+    assert may_be_open_since(terms, on("02-01T01:00")) == on("01-31T23:00")
 
 
 def test_what_opens_less_at_the_next_cycle_closes() -> None:
