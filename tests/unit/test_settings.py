@@ -1,4 +1,8 @@
-"""Settings: read from the environment or from files, refused with one clear line."""
+"""
+Settings: read from the environment or from files, refused with one clear line.
+
+Long because there are many settings.
+"""
 
 from __future__ import annotations
 
@@ -242,7 +246,7 @@ def test_a_free_address_is_none_that_the_system_gives_to_clients() -> None:
 @pytest.mark.parametrize("text", ["1", "0.01", "1 %", "-1%", "101%", "1.5.5%", "%", "one%"])
 def test_a_share_is_a_percentage(text: str) -> None:
     """A number without its sign would be taken for a fraction by one and for a percentage by another."""
-    with pytest.raises(BadSetting, match="ENTITLE_BRAKE_SHARE is .*it takes a percentage from 0% to 100%"):
+    with pytest.raises(BadSetting, match=r"ENTITLE_BRAKE_SHARE is .*it takes a percentage from 0% to 100%"):
         settings.brake(environment(ENTITLE_BRAKE_SHARE=text))
 
 
