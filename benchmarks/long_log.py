@@ -118,7 +118,7 @@ def record(number: int, customers: int) -> tuple[bytes, bytes, list[tuple[str, b
     kind = (*MIX, *MIX_AFTER)[step]
     if kind == "customer.subscription.updated" and invoice % REFUNDED_ONE_IN == 0:
         kind = "charge.refunded"
-    names = {
+    names: dict[str, Any] = {
         "event": f"evt_{number:024d}",
         "customer": f"cus_{customer:014d}",
         "invoice": f"in_{month:02d}{customer:022d}",

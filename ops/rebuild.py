@@ -147,7 +147,7 @@ class Building:
         ends = {partition: extent.end for partition, extent in self.place.extents().items() if left.get(partition)}
         total = sum(left.values())
         with how_far("rebuilding", total) as advance:
-            if self.processes == 1 or total <= FEW:
+            if total <= FEW:
                 read_part(self.place, self.schema, ends)
             else:
                 self._side_by_side(database, shares(left, self.processes), ends, total, advance)

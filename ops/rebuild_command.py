@@ -12,13 +12,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 from sqlalchemy import Connection
 
+from consumers.extent import Extent
+from consumers.record import Partition
 from entitlements import beside
+from entitlements.beside import Schema
 from ops import rebuild_shown, settings
 from ops.explain_commands import console
 from ops.processes import spare_the_collector
@@ -161,7 +164,7 @@ def _may_be_swapped(standing: Standing) -> None:
     if standing.is_unfinished or standing.rebuild_behind > NEAR:
         raise CannotRebuild(
             f"the rebuild is not finished: {standing.rebuild_behind:,} records are left to read"
-            f"{', and indexes to be made' if standing.is_unfinished else ''}; `entitle rebuild` goes on with it"
+            f"{', and it is to be completed' if standing.is_unfinished else ''}; `entitle rebuild` goes on with it"
         )
 
 
@@ -221,7 +224,7 @@ def _standing(there: Place) -> Standing:
                 for name, schema in found.items()
             }
             rebuilt = found[there.names.rebuild]
-            unfinished = rebuilt is not None and bool(beside.lookups_missing(connection, there.names.rebuild))
+            unfinished = rebuilt is not None and not _is_whole(there, connection, rebuilt, extents)
     finally:
         database.dispose()
     return Standing(
@@ -234,6 +237,14 @@ def _standing(there: Place) -> Standing:
         before=found[there.names.before],
         before_behind=behind[there.names.before],
     )
+
+
+def _is_whole(there: Place, connection: Connection, rebuilt: Schema, extents: Mapping[Partition, Extent]) -> bool:
+    """Whether every group has begun in every partition, and all indexes are there: those are made at the end."""
+    if rebuilt.step is None or beside.lookups_missing(connection, rebuilt.name):
+        return False
+    begun = {(row.group, (row.topic, row.partition)) for row in there.positions(connection, rebuilt.name)}
+    return all((each.name, one) in begun for each in there.groups for one in extents if one[0] in each.topics)
 
 
 def _read_part(there: Place, part: str) -> None:

@@ -20,7 +20,7 @@ NEXT = "Look at `entitle rebuild --status`; then `entitle rebuild --swap`, or `-
 class Standing:
     """
     The three schemas, where they are, and how many records each has still to read of the log; *is_unfinished* says that
-    the rebuild lacks indexes.
+    the rebuild lacks indexes, or has not begun everywhere.
     """
 
     names: Names
@@ -49,7 +49,7 @@ def shown(standing: Standing) -> str:
     if standing.rebuild is None:
         lines.append("Rebuild:     none; `entitle rebuild` begins one")
     else:
-        unfinished = "; not finished, indexes are missing: `entitle rebuild` goes on" if standing.is_unfinished else ""
+        unfinished = "; not finished: `entitle rebuild` goes on" if standing.is_unfinished else ""
         lines.append(f"Rebuild:     {_line(standing.rebuild, standing.rebuild_behind)}{unfinished}")
     if standing.before is None:
         lines.append("Swapped out: nothing is kept")

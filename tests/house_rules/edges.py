@@ -29,6 +29,7 @@ CLOCK_READERS = (
 TRANSACTION = frozenset({"begin", "begin_nested", "begin_twophase", "commit", "rollback"})
 TRANSACTION_OWNERS = (
     "benchmarks/batches.py",
+    "benchmarks/rebuild.py",  # the schemas of the run before are dropped
     "consumers/batch.py",  # and a savepoint for each record, to find the one that the database refuses
     "consumers/boundaries.py",  # what is due, and what is due next
     "consumers/log.py",  # Kafka's committed offset, for lag tools
@@ -45,6 +46,7 @@ PRINTERS = (
     "ops",
     "benchmarks",
     "tests/acceptance/freshness.py",  # a program of its own, which says the worst in tests too
+    "tests/acceptance/misread.py",  # a program of its own, which plays fifty thousand events
     "tests/acceptance/shared.py",  # a program of its own, run by `make test`
     "tests/acceptance/storm.py",  # a program of its own
     "tests/histories/__main__.py",  # a program of its own

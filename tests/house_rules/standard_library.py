@@ -26,6 +26,7 @@ STANDARD_LIBRARY = {
         "ingest/stripe_api.py",
     ),
     "http.HTTPStatus": ("ingest", "entitlements/api"),
+    "io.StringIO": ("entitlements/rows.py",),  # what psycopg2 takes for COPY
     "logging": ("ingest", "entitlements/api", "consumers"),
     "os": (
         "entitlements/api/listening.py",  # a pipe, by which the thread is woken
