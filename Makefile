@@ -14,7 +14,7 @@ up: $(VENV)/installed ## Start everything and keep it running until Ctrl-C.
 	@$(ENTITLE) up
 
 test: check ## Everything CI runs.
-	$(VENV)/bin/pytest tests/integration tests/acceptance
+	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile tests/integration tests/acceptance
 	$(VENV)/bin/python -m tests.acceptance.shared
 
 check: $(VENV)/installed ## What needs no server: format, lint, types, house rules, unit tests.

@@ -36,7 +36,7 @@ from consumers.failures import Server, is_transient
 from consumers.log import Log, Source
 from consumers.metrics import Metrics
 from consumers.record import Partition
-from consumers.telling import Health, Telling
+from consumers.telling import AT_WORK, Health, Telling
 from consumers.verdicts import Decode, Group, Positions, furthest_behind, kafka_group
 from entitlements import ledger
 from entitlements.ledger import Position
@@ -158,7 +158,7 @@ class _Runner:
         self._report()
         self.tell.stands(self.positions, log.assigned())
         if log.answers() and not log.unsettled():
-            self.tell.health(Health(ready=True, detail="at work"))
+            self.tell.health(AT_WORK)
         elif not log.answers():
             self.tell.health(Health(ready=False, detail="Kafka does not answer", away=Server.KAFKA))
 

@@ -34,6 +34,7 @@ class Health:
 
 
 STARTING = Health(ready=False, detail="starting")
+AT_WORK = Health(ready=True, detail="at work")
 
 
 class Telling:
@@ -83,11 +84,16 @@ class Telling:
             self.dropped(taken.overtaken)
 
     def dropped(self, error: BaseException) -> None:
-        """A batch, the attempt at one, or some groups' part of one was dropped for *error*, which waiting cures."""
+        """
+        A batch, the attempt at one, or some groups' part of one was dropped for *error*, which waiting cures.
+
+        Who was overtaken by another instance is at work: both servers have answered, and that may go on for long.
+        """
         away = server_of(error)
         self._metrics.dropped(away)
         if away is None:
             logger.warning("%s", error, extra={"group": self._name})
+            self.health(AT_WORK)
         else:
             self.health(Health(ready=False, detail=reason(error), away=away))
 

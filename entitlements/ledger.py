@@ -297,7 +297,8 @@ def positions(
     query = select(*_POSITION).order_by(*_POSITION[:3])
     if groups:
         query = query.where(consumer_offsets.c.consumer_group.in_(groups))
-    options = {"schema_translate_map": {None: schema}}
+    # Without a schema the map must be absent: one of None is the schema that the engine saw first.
+    options = {} if schema is None else {"schema_translate_map": {None: schema}}
     return tuple(Position(**row) for row in connection.execute(query, execution_options=options).mappings())
 
 

@@ -8,6 +8,8 @@ Rows travel as JSON, which becomes the facts in one step: a question costs one s
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Text, cast, func, select, text
@@ -89,34 +91,56 @@ CROSS JOIN LATERAL ({known}) AS known
 _FACTS_OF_EACH = text(_EACH.format(known=_KNOWN.format(integration="asked.integration", customer="asked.customer")))
 """Of several customers: most of what one costs by itself is to plan its statement."""
 
-_CUSTOMERS_OF = text("""
+_WHOSE = """
 WITH RECURSIVE linked AS (
     SELECT * FROM payment_links
-    WHERE integration = :integration AND payment_intent = :payment
+    WHERE integration = {integration} AND payment_intent = {payment}
     UNION
     SELECT * FROM payment_links
-    WHERE integration = :integration AND charge = :payment
+    WHERE integration = {integration} AND charge = {payment}
     UNION
     SELECT further.* FROM linked CROSS JOIN LATERAL (
         SELECT * FROM payment_links
-        WHERE integration = :integration AND payment_intent = linked.payment_intent
+        WHERE integration = {integration} AND payment_intent = linked.payment_intent
         UNION ALL
         SELECT * FROM payment_links
-        WHERE integration = :integration AND charge = linked.charge
+        WHERE integration = {integration} AND charge = linked.charge
     ) AS further
 )
 SELECT customer FROM linked WHERE customer IS NOT NULL
 UNION
 SELECT customer FROM provenance
-WHERE integration = :integration AND object_id = ANY (ARRAY(SELECT invoice FROM linked)) AND customer IS NOT NULL
-""")
-
-_READ = msgspec.json.Decoder(CustomerFacts)
-"""Made here once: threads that made it at the same time, each at its first question, were seen to end the process."""
+WHERE integration = {integration} AND object_id = ANY (ARRAY(SELECT invoice FROM linked)) AND customer IS NOT NULL
+"""
+_CUSTOMERS_OF = text(_WHOSE.format(integration=":integration", payment=":payment"))
+_EACH_PAYMENT = """
+SELECT asked.integration, asked.payment, whose.customer
+FROM unnest(CAST(:integrations AS text[]), CAST(:payments AS text[])) AS asked (integration, payment)
+CROSS JOIN LATERAL ({whose}) AS whose
+"""
+_CUSTOMERS_OF_EACH = text(
+    _EACH_PAYMENT.format(whose=_WHOSE.format(integration="asked.integration", payment="asked.payment"))
+)
 
 _DIGEST = catalog_revisions.c.digest
 _CATALOGS_STATE = select(func.sha256(func.string_agg(_DIGEST, aggregate_order_by(text("''::bytea"), _DIGEST))))
 _CATALOGS = text("SELECT coalesce(json_agg(t), '[]')::text FROM catalog_revisions t")
+
+# Made here, by the one thread that imports this: msgspec 0.22 ends the process where several threads are the first to
+# read a type (`reads_types_when_imported`, tests/house_rules/edges.py).
+_CUSTOMER = msgspec.json.Decoder(CustomerFacts)
+_OF_KIND: Mapping[type[Fact], msgspec.json.Decoder[list[Any]]] = {
+    kind: msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
+    for kind in TABLE_OF
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Payment:
+    """A payment intent or a charge of an integration, by id."""
+
+    integration: str
+    payment: str
 
 
 def facts_of(connection: Connection, *, integration: str, customer: str) -> CustomerFacts:
@@ -127,7 +151,7 @@ def facts_of(connection: Connection, *, integration: str, customer: str) -> Cust
         prepared.add("facts_of")
     asked = {"integration": integration, "customer": customer}
     found = connection.exec_driver_sql("EXECUTE facts_of (%(integration)s, %(customer)s)", asked)
-    return _READ.decode(found.scalar_one())
+    return _CUSTOMER.decode(found.scalar_one())
 
 
 def facts_of_each(connection: Connection, whom: Collection[CustomerName]) -> Mapping[CustomerName, CustomerFacts]:
@@ -137,7 +161,7 @@ def facts_of_each(connection: Connection, whom: Collection[CustomerName]) -> Map
         "customers": [each.customer for each in whom],
     }
     return {
-        CustomerName(integration=row.integration, customer=row.customer): _READ.decode(row.facts)
+        CustomerName(integration=row.integration, customer=row.customer): _CUSTOMER.decode(row.facts)
         for row in (connection.execute(_FACTS_OF_EACH, given) if whom else ())
     }
 
@@ -148,7 +172,7 @@ def facts_with(connection: Connection, digests: Collection[bytes]) -> tuple[Fact
     for kind, table in TABLE_OF.items():
         chosen = select(table).where(table.c.digest.in_(digests)).order_by(table.c.digest).subquery()
         rows = connection.execute(select(cast(func.coalesce(func.json_agg(chosen.table_valued()), "[]"), Text)))
-        found += msgspec.json.decode(rows.scalar_one(), type=list[kind])  # type: ignore[valid-type]
+        found += _OF_KIND[kind].decode(rows.scalar_one())
     return tuple(found)
 
 
@@ -161,9 +185,23 @@ def customers_of(connection: Connection, *, integration: str, payment: str) -> f
     return frozenset(connection.execute(_CUSTOMERS_OF, {"integration": integration, "payment": payment}).scalars())
 
 
+def customers_of_each(connection: Connection, payments: Collection[Payment]) -> Mapping[Payment, frozenset[str]]:
+    """The same of each of these payments, in one statement; one that leads to nobody is not among them."""
+    found: dict[Payment, frozenset[str]] = {}
+    ordered = sorted(payments)
+    given = {
+        "integrations": [each.integration for each in ordered],
+        "payments": [each.payment for each in ordered],
+    }
+    for row in connection.execute(_CUSTOMERS_OF_EACH, given) if ordered else ():
+        payment = Payment(integration=row.integration, payment=row.payment)
+        found[payment] = found.get(payment, frozenset()) | {row.customer}
+    return found
+
+
 def every_catalog_revision(connection: Connection) -> tuple[CatalogRevision, ...]:
     """All catalog revisions, also those that don't count since another of their number does."""
-    return tuple(msgspec.json.decode(connection.execute(_CATALOGS).scalar_one(), type=list[CatalogRevision]))
+    return tuple(_OF_KIND[CatalogRevision].decode(connection.execute(_CATALOGS).scalar_one()))
 
 
 def catalog_revisions_in(connection: Connection) -> tuple[CatalogRevision, ...]:

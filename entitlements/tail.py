@@ -104,6 +104,9 @@ class _Found(msgspec.Struct):
     keys: list[str]
 
 
+_FOUND = msgspec.json.Decoder(_Found)
+
+
 def look(connection: Connection, since: Seen | None) -> tuple[Seen, Learnt]:
     """
     How far it can be seen now, and whom that concerns which could not be seen *since*.
@@ -111,7 +114,7 @@ def look(connection: Connection, since: Seen | None) -> tuple[Seen, Learnt]:
     With no earlier look, or none at this database, it concerns everything.
     """
     id_, xid, recorded_at = (since and since.newest) or (None, None, None)
-    found = msgspec.json.decode(
+    found = _FOUND.decode(
         connection.execute(
             _LOOK,
             {
@@ -122,8 +125,7 @@ def look(connection: Connection, since: Seen | None) -> tuple[Seen, Learnt]:
                 "xid": xid,
                 "recorded_at": recorded_at,
             },
-        ).scalar_one(),
-        type=_Found,
+        ).scalar_one()
     )
     seen = _seen(found)
     if since is None or _is_another(since, seen, found) or _is_much(found):

@@ -1,4 +1,8 @@
-"""`entitle catalog`: check and publish the catalog. An edge: the command line."""
+"""
+`entitle catalog`: check the catalog. An edge: the command line.
+
+`catalog_apply.py` publishes it, `catalog_difference.py` says beforehand what that would change.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,8 @@ from pathlib import Path
 
 import click
 
-from ops import catalog_file, settings
+from ops import catalog_file
 from ops.catalog_file import CatalogMistakes
-from ops.operator_log import publish_catalog
-from ops.settings import Environment
 
 
 class Moment(click.ParamType[datetime]):
@@ -57,26 +59,6 @@ def catalog_validate(path: Path, as_json: bool) -> None:
         sys.exit(2)
     plans = ", ".join(sorted(loaded.plans))
     click.echo(json.dumps({"mistakes": []}) if as_json else f"{path}: no mistakes; plans: {plans}")
-
-
-@catalog.command("apply")
-@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--from", "in_force_from", type=Moment(), help="In force from this moment on; default now.")
-def catalog_apply(path: Path, in_force_from: datetime | None) -> None:
-    """
-    Publish a catalog as the next revision, in force from now on or, to correct a mistake, from an earlier moment.
-
-    Example: entitle catalog apply catalog.yaml --from 2026-02-01T00:00:00Z
-    """
-    source = settings.kafka(Environment())
-    document = catalog_file.load(path).document
-    now = datetime.now(UTC)
-    published = publish_catalog(source, document, applied_by=who(), in_force_from=in_force_from, at=now)
-    if published is None:
-        click.echo(f"{path} is the newest revision already; nothing was published")
-        return
-    since = published.in_force_from or "the beginning of time"
-    click.echo(f"{path} is revision {published.number}, in force from {since}")
 
 
 def who() -> str:

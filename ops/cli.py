@@ -1,7 +1,8 @@
 """
 `entitle`, the one command line. The edge where operators say what is to be done.
 
-Exit codes: 0 done; 1 it could not be done, or the answer is no; 2 a setting, an argument or the catalog is wrong.
+Exit codes: 0 done; 1 it could not be done, or the answer is no; 2 a setting, an argument or the catalog is wrong; 3 it
+would close access for many, and nobody has said that this is meant.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from consumers.failures import AnotherLog, OffsetOutOfRange, TooManyDeadLetters
-from ops import processes, settings
+from ops import brake, processes, settings
 from ops.act_commands import block, grant, revoke, unblock
 from ops.acts_listing import acts
 from ops.asking import NoAnswer
+from ops.catalog_apply import catalog_apply
 from ops.catalog_commands import catalog
 from ops.catalog_difference import catalog_diff
 from ops.catalog_file import CatalogMistakes
@@ -184,6 +186,7 @@ entitle.add_command(explain)
 entitle.add_command(event)
 entitle.add_command(progress)
 entitle.add_command(complete)
+catalog.add_command(catalog_apply)
 catalog.add_command(catalog_diff)
 entitle.add_command(catalog)
 entitle.add_command(orgs)
@@ -214,6 +217,8 @@ def main() -> None:
         sys.exit(2)
     except BadSetting as error:
         _end(str(error), 2)
+    except brake.Braked as error:
+        _end(str(error), brake.EXIT_CODE)
     except (AnotherLog, OffsetOutOfRange, TooManyDeadLetters) as error:
         _end(f"the consumer has stopped: {error}", 1)
     except (

@@ -7,7 +7,7 @@ is of one moment, and of two customers perhaps of two.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,7 +18,7 @@ from entitlements.domain.catalog import Revision, Revisions
 from entitlements.domain.difference import Difference, compared
 from entitlements.domain.difference_ahead import NextTerms, next_terms
 from entitlements.domain.difference_sources import Side, sold_by
-from entitlements.domain.facts import CustomerFacts
+from entitlements.domain.facts import CatalogRevision, CustomerFacts
 from entitlements.everyone import CustomerName, customers_behind
 from entitlements.reading import catalog_revisions_in, facts_of_each
 from entitlements.store import as_revisions
@@ -67,6 +67,18 @@ def proposed(
     """
     with on.connect() as connection:
         recorded = catalog_revisions_in(connection)
+    return proposed_behind(recorded, file, applied_by=applied_by, in_force_from=in_force_from, at=at)
+
+
+def proposed_behind(
+    recorded: Sequence[CatalogRevision],
+    file: CatalogFile,
+    *,
+    applied_by: str,
+    in_force_from: datetime | None,
+    at: datetime,
+) -> Proposal:
+    """The same behind revisions that are known already, by number."""
     try:
         before = as_revisions(recorded)
     except ValueError as error:
@@ -79,12 +91,17 @@ def proposed(
     return Proposal(before=before, after=Revisions(revisions=(*before.revisions, following)), following=following)
 
 
-def customers_compared(on: Engine, proposal: Proposal, now: datetime) -> Iterator[Compared]:
-    """Every customer, one at a time, in order; nobody where nothing would be published."""
+def customers_compared(
+    on: Engine, proposal: Proposal, now: datetime, *, open_since: datetime | None = None
+) -> Iterator[Compared]:
+    """
+    Every customer or, with *open_since*, each to whom anything may be open then or later; one at a time, in order.
+    Nobody where nothing would be published.
+    """
     last: CustomerName | None = None
     while proposal.following is not None:
         with on.connect() as connection:
-            names = customers_behind(connection, last, most=AT_ONCE)
+            names = customers_behind(connection, last, most=AT_ONCE, open_since=open_since)
             known = facts_of_each(connection, names)
         if not names:
             return

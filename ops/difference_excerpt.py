@@ -62,7 +62,7 @@ def shown(excerpt: Excerpt) -> Iterator[RenderableType]:
         table = columns("customer", "API", "", "when", "how", "because of")
         for name, change in excerpt.access:
             api = change.api if change.marketplace is None else f"{change.api} ({change.marketplace})"
-            cells = (_who(name), api, change.change.value, _when(change.period), _how(change), _because_of(change))
+            cells = (who(name), api, change.change.value, when(change.period), how(change), because_of(change))
             row(table, *cells, style=COLOUR[change.change])
         yield indented(table)
         yield from _left_out(excerpt.of_access - len(excerpt.access))
@@ -71,16 +71,17 @@ def shown(excerpt: Excerpt) -> Iterator[RenderableType]:
         table = columns("customer", "invoice", "line", "price", "cycle", "plan")
         for name, each in excerpt.lines:
             line, plans = each.line, f"{each.before or 'none'} → {each.after or 'none'}"
-            row(table, _who(name), line.invoice, line.id, line.price or "", _when(line.period), plans)
+            row(table, who(name), line.invoice, line.id, line.price or "", when(line.period), plans)
         yield indented(table)
         yield from _left_out(excerpt.of_lines - len(excerpt.lines))
 
 
-def _who(name: CustomerName) -> str:
+def who(name: CustomerName) -> str:
+    """`cus_1 (main)`."""
     return f"{name.customer} ({name.integration})"
 
 
-def _how(change: AccessChange) -> str:
+def how(change: AccessChange) -> str:
     """`paid enterprise (calls 1000)`, each reason and plan once."""
     before, after = (", ".join(_opening(each) for each in openings) for openings in (change.before, change.after))
     match change.change:
@@ -92,7 +93,8 @@ def _how(change: AccessChange) -> str:
             return f"{before} → {after}"
 
 
-def _because_of(change: AccessChange) -> str:
+def because_of(change: AccessChange) -> str:
+    """The invoices and the manual grants behind it, the first few."""
     names = (*change.invoices, *change.manual)
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return f"{', '.join(names[:MOST_NAMES])}{more}"
@@ -103,7 +105,8 @@ def _opening(opening: Opening) -> str:
     return " ".join(part for part in (opening.reason.value, opening.plan, f"({quotas})" if quotas else "") if part)
 
 
-def _when(between: Period) -> str:
+def when(between: Period) -> str:
+    """`1 Jan – 1 Feb 2026`, or `from 1 Jan 2026 00:00 on`."""
     if between.end == END_OF_TIME:
         return f"from {moment(between.start).removesuffix(' UTC')} on"
     return period(between).removesuffix(" UTC")

@@ -43,7 +43,7 @@ def totals(counts: Totals) -> Iterator[RenderableType]:
     yield heading("Access")
     yield item(f"{_number(counts.compared, 'customer')} compared; the access of {counts.differing:,} changes")
     if counts.by_api:
-        yield indented(_by_api(counts))
+        yield indented(by_api(counts))
     yield item(
         f"{counts.losing:,} of the {counts.open:,} with anything open from now on would lose some of it"
         f" ({counts.losing_share:.1%})",
@@ -104,7 +104,8 @@ def _sets(before: set[str], after: set[str]) -> str:
     return gone + new
 
 
-def _by_api(counts: Totals) -> Table:
+def by_api(counts: Totals) -> Table:
+    """To how many customers each API is closed, opened, or open otherwise."""
     table = columns("marketplace", "API", *(each.value for each in Change))
     for marketplace, api in counts.places:
         numbers = (counts.by_api.get((marketplace, api, change), 0) for change in Change)

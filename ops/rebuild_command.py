@@ -3,13 +3,15 @@
 command line.
 
 Without a flag it builds and follows; each flag is another thing to do with what was built. What is done is in
-`rebuild.py` (building), `rebuild_swap.py` (exchanging) and `entitlements/beside.py` (what there is).
+`rebuild.py` (building), `rebuild_difference_told.py` (comparing), `rebuild_swap.py` (exchanging) and
+`entitlements/beside.py` (what there is). Long because a command with so many ways has so many ends.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,10 +22,12 @@ from consumers.extent import Extent
 from consumers.record import Partition
 from entitlements import beside
 from entitlements.beside import Schema
-from ops import rebuild_shown
+from ops import rebuild_shown, settings
 from ops.explain_commands import console
 from ops.processes import spare_the_collector
 from ops.rebuild import Building, Leaving, read_part
+from ops.rebuild_difference import Agreed
+from ops.rebuild_difference_told import news_of, tell
 from ops.rebuild_place import CannotRebuild, Place, begun_by_this_version, checked, lags, place
 from ops.rebuild_seat import seated
 from ops.rebuild_shown import Standing
@@ -45,27 +49,41 @@ NEAR = 10_000
 @click.option("--swap-back", is_flag=True, help="Exchange what serves and what was swapped out; again: forth.")
 @click.option("--discard", is_flag=True, help="Drop the rebuild.")
 @click.option("--drop", is_flag=True, help="Drop what was swapped out.")
+@click.option("--diff", is_flag=True, help="Only say what --swap, or --swap-back where that is said too, would change.")
+@click.option("--customer", help="With --diff: of this customer alone, with all facts behind it.")
+@click.option("--yes-close", type=click.IntRange(min=0), metavar="N", help="So many customers may lose access.")
 @click.option("--processes", type=click.IntRange(1, 64), help="How many read side by side; default: one a core.")
 @click.option("--no-follow", is_flag=True, help="End once caught up with the log.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="What was done, for programs; with --yes.")
 @click.option("--part", hidden=True, help="What one of several processes reads.")
-def rebuild(processes: int | None, no_follow: bool, yes: bool, as_json: bool, part: str | None, **ways: bool) -> None:
+def rebuild(
+    diff: bool,
+    customer: str | None,
+    yes_close: int | None,
+    processes: int | None,
+    no_follow: bool,
+    yes: bool,
+    as_json: bool,
+    part: str | None,
+    **ways: bool,
+) -> None:
     """
     Read the whole log again, by this version, into a schema beside the live one, which serves on; then follow it.
 
     What was built serves nobody until --swap. Interrupted or killed, it goes on where it was. What is swapped out is
     kept, caught up and exchanged again by --swap-back, until --drop.
 
+    --diff says whose access a swap would change, how, and by which facts: exit code 0 nobody's, 1 somebody's, 2 it
+    could not be found out. A swap that would close access for more than a share of the customers (ENTITLE_BRAKE_SHARE)
+    swaps nothing, says so with exit code 3, and asks for --yes-close with their number.
+
     Example: entitle rebuild --processes 2
     """
-    asked = [name for name in WAYS if ways[name]]
-    if len(asked) > 1:
-        raise click.UsageError(f"Say one of {', '.join('--' + name.replace('_', '-') for name in asked)}.")
-    way = asked[0] if asked else "build"
-    if as_json and not yes and way not in ("build", "status"):
-        raise click.UsageError("With --json nobody can be asked: say --yes.")
-    there = place(Environment())
+    way = _way([name for name in WAYS if ways[name]], diff=diff, one=customer is not None, unasked=as_json and not yes)
+    there, agreed = place(Environment()), Agreed(brake=settings.brake(Environment()), yes_close=yes_close)
+    if diff:
+        sys.exit(tell(there, agreed, customer, is_back=way == "swap_back", as_json=as_json))
     if part is not None:
         _read_part(there, part)
         return
@@ -80,15 +98,27 @@ def rebuild(processes: int | None, no_follow: bool, yes: bool, as_json: bool, pa
             standing = _standing(there)
             document, told = rebuild_shown.document(standing), rebuild_shown.shown(standing)
         case "swap":
-            document, told = _swap(there, ask, say)
+            document, told = _swap(there, agreed, ask, say)
         case "swap_back":
-            document, told = _swap_back(there, many, ask, say)
+            document, told = _swap_back(there, many, agreed, ask, say)
         case _:
             document, told = _drop(there, way, ask)
     if as_json:
         click.echo(json.dumps(document))
     else:
         console().print(told, soft_wrap=False, highlight=False)
+
+
+def _way(asked: list[str], *, diff: bool, one: bool, unasked: bool) -> str:
+    """What is to be done; *one* customer is named, and nobody may be *unasked* where something is put elsewhere."""
+    if len(asked) > 1:
+        raise click.UsageError(f"Say one of {', '.join('--' + name.replace('_', '-') for name in asked)}.")
+    way = asked[0] if asked else "build"
+    if (one and not diff) or (diff and way not in ("build", "swap", "swap_back")):
+        raise click.UsageError("--customer goes with --diff, and --diff with --swap or --swap-back at most.")
+    if unasked and not diff and way not in ("build", "status"):
+        raise click.UsageError("With --json nobody can be asked: say --yes.")
+    return way
 
 
 def _build(there: Place, processes: int, *, follows: bool, say: Callable[[str], None]) -> tuple[dict[str, Any], str]:
@@ -117,14 +147,17 @@ def _build(there: Place, processes: int, *, follows: bool, say: Callable[[str], 
     return document, f"Ended: {left}." if left else f"The rebuild is in schema {schema}. {rebuild_shown.NEXT}"
 
 
-def _swap(there: Place, ask: Callable[[str], None], say: Callable[[str], None]) -> tuple[dict[str, Any], str]:
+def _swap(
+    there: Place, agreed: Agreed, ask: Callable[[str], None], say: Callable[[str], None]
+) -> tuple[dict[str, Any], str]:
     standing = _standing(there)
     _may_be_swapped(standing)
     ask(f"Swap the rebuild ({standing.rebuild_behind:,} records behind) in for {there.names.live}?")
     with seated(there, wait=True) as seat:
         _may_be_swapped(_standing(there))
         Building(place=there, schema=there.names.rebuild, seat=seat, processes=1, say=say).catch_up()
-        swapped = Swapping(place=there, coming=there.names.rebuild, say=say).swap()
+        news = news_of(there, there.names.rebuild, agreed, command="entitle rebuild --swap")
+        swapped = Swapping(place=there, coming=there.names.rebuild, news=news, say=say).swap()
     return rebuild_shown.swapped_document(swapped, there.names), rebuild_shown.swapped(swapped, there.names)
 
 
@@ -139,7 +172,7 @@ def _may_be_swapped(standing: Standing) -> None:
 
 
 def _swap_back(
-    there: Place, processes: int, ask: Callable[[str], None], say: Callable[[str], None]
+    there: Place, processes: int, agreed: Agreed, ask: Callable[[str], None], say: Callable[[str], None]
 ) -> tuple[dict[str, Any], str]:
     standing = _standing(there)
     checked(standing.before, "schema that was swapped out")
@@ -148,7 +181,8 @@ def _swap_back(
         checked(_standing(there).before, "schema that was swapped out")
         back = Building(place=there, schema=there.names.before, seat=seat, processes=processes, say=say)
         back.catch_up()
-        swapped = Swapping(place=there, coming=there.names.before, say=say).swap()
+        news = news_of(there, there.names.before, agreed, command="entitle rebuild --swap-back")
+        swapped = Swapping(place=there, coming=there.names.before, news=news, say=say).swap()
     return rebuild_shown.swapped_document(swapped, there.names), rebuild_shown.swapped(swapped, there.names)
 
 

@@ -13,7 +13,7 @@ from entitlements.beside import Names, Schema
 from entitlements.domain.wording import listed, moment
 from ops.rebuild_swap import Swapped
 
-NEXT = "Look at `entitle rebuild --status`; then `entitle rebuild --swap`, or `--discard`."
+NEXT = "See what `entitle rebuild --diff` says of it; then `entitle rebuild --swap`, or `--discard`."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

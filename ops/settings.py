@@ -15,6 +15,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,6 +28,7 @@ from consumers.runner import DEAD_LETTERS_IN_A_ROW
 from entitlements.api.credentials import DEFAULT_CREDENTIALS, Trust, parse_credentials, parse_header
 from entitlements.api.memory import Limits
 from entitlements.api.tokens import Token, parse_tokens
+from entitlements.domain.brake import Brake
 from entitlements.domain.catalog import Catalog
 from entitlements.domain.catalog import Integration as CatalogIntegration
 from ingest.delivery import Integration
@@ -43,6 +45,7 @@ _STRIPE_KEY = re.compile(r"(?:rk|sk)_(?:(?P<mode>test|live)_)?[\x21-\x7e]+")
 _STRIPE_ADDRESS = re.compile(
     r"https://[A-Za-z0-9.-]+(?::\d{1,5})?|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?"
 )
+_PERCENTAGE = re.compile(r"\d{1,3}(?:\.\d{1,6})?%", re.ASCII)
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -170,6 +173,14 @@ def dead_letters_in_a_row(environment: Environment) -> int:
 def feed_retention(environment: Environment) -> timedelta:
     """`ENTITLE_FEED_RETENTION_DAYS`: how old a number of the change feed may be for a reader to go on behind it."""
     return timedelta(days=_count(environment, "ENTITLE_FEED_RETENTION_DAYS", 7))
+
+
+def brake(environment: Environment) -> Brake:
+    """`ENTITLE_BRAKE_SHARE`: of the customers with anything open, how many may lose some of it without being asked."""
+    text = environment.get("ENTITLE_BRAKE_SHARE", "1%") or ""
+    if not _PERCENTAGE.fullmatch(text) or not 0 <= (percent := Fraction(text.removesuffix("%"))) <= 100:
+        raise BadSetting(f"ENTITLE_BRAKE_SHARE is {text!r}: it takes a percentage from 0% to 100%, such as 1% or 0.5%")
+    return Brake(share=percent / 100)
 
 
 def catalog_path(environment: Environment) -> Path:

@@ -9,8 +9,9 @@ has it, and gateways keep this.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -131,6 +132,9 @@ class AccessChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         )
 
 
+_CHANGE = msgspec.json.Decoder(AccessChange)
+
+
 def encode_access_change(change: AccessChange) -> Encoded:
     """Key, value and headers of a customer's state on `entitlements.changes.v1`; the key is `integration|customer`."""
     key = f"{change.integration}|{change.customer}"
@@ -151,17 +155,16 @@ def encode_access_change(change: AccessChange) -> Encoded:
 
 def read_access_change(body: Json) -> AccessChange:
     """The state that *body* is. Raises `InvalidMessage` for what lacks something, or is of another type."""
-    return _read(msgspec.convert, body)
+    return _read(lambda: msgspec.convert(body, AccessChange))
 
 
 def decode_access_change(text: str) -> AccessChange:
     """The same from JSON."""
-    return _read(msgspec.json.decode, text)
+    return _read(lambda: _CHANGE.decode(text))
 
 
-def _read(reading: Any, given: Any) -> AccessChange:
+def _read(reading: Callable[[], AccessChange]) -> AccessChange:
     try:
-        found: AccessChange = reading(given, type=AccessChange)
+        return reading()
     except msgspec.MsgspecError as error:
         raise InvalidMessage(f"{ACCESS_CHANGED}: {error}") from error
-    return found

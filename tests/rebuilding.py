@@ -49,9 +49,10 @@ class Ground:
     url: str
     engine: sa.Engine
 
-    def entitle(self, *arguments: str) -> Result:
+    def entitle(self, *arguments: str, **settings: str) -> Result:
         """The command line; what it raises is raised here."""
-        return called(self.source, *arguments, ENTITLE_DATABASE_URL=self.url, ENTITLE_SCHEMA=SCHEMA)
+        own = {"ENTITLE_DATABASE_URL": self.url, "ENTITLE_SCHEMA": SCHEMA, **settings}
+        return called(self.source, *arguments, **own)
 
     def rebuild(self, *arguments: str) -> dict[str, Any]:
         """`entitle rebuild` with these arguments; what it says with --json."""

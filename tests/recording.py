@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import count
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from consumers import provenance
 from consumers.record import Record
 from entitlements import ledger, store
+from entitlements.domain.facts import Fact
 from entitlements.ledger import Outcome, Position
 from schemas.codec import CatalogApplied, InvalidMessage, StripeMessage
 from schemas.operator_acts import OperatorAct
@@ -35,10 +36,12 @@ def read(
     set_aside: str | None = None,
     first: int = 0,
     appended_ms: int = APPENDED_MS,
+    misread: Callable[[Fact], Fact] = lambda fact: fact,
 ) -> None:
     """
     Each of Stripe's events, or of what operators did, is the next record of *partition* of its topic, from the offset
-    *first* on, and *groups* read it; *set_aside* is why they can't, if they can't.
+    *first* on, and *groups* read it; *set_aside* is why they can't, if they can't, and *misread* what a version makes
+    of what they find that is wrong.
     """
     offsets: dict[str, Iterator[int]] = defaultdict(lambda: count(first))
     for event in events:
@@ -57,7 +60,7 @@ def read(
             for group, decide in zip(GROUPS, DECIDERS, strict=True):
                 if group not in groups:
                     continue
-                facts = () if set_aside else decide(message)
+                facts = () if set_aside else tuple(misread(fact) for fact in decide(message))
                 new = store.record(connection, facts)
                 outcome = Outcome.RECORDED if new else Outcome.DUPLICATE if facts else Outcome.IGNORED
                 if set_aside:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,9 +158,16 @@ class Plant:
         """Wait until all that run say that they are ready."""
         wait_until(lambda: not self.unready(), "all is ready", self.unready)
 
-    def wait_until_unready(self, *names: str) -> None:
-        """Wait until these, and no others, say that they are not."""
-        wait_until(lambda: self.unready() == dict.fromkeys(names, 503), f"{names} are not ready", self.unready)
+    def wait_until_unready(self, *names: str, perhaps: Collection[str] = ()) -> None:
+        """Wait until these, and of all others *perhaps* those, say that they are not."""
+
+        def are_unready() -> bool:
+            found = self.unready()
+            return {name: found.pop(name, 200) for name in names} == dict.fromkeys(names, 503) and found.keys() <= {
+                *perhaps
+            }
+
+        wait_until(are_unready, f"{names} are not ready", self.unready)
 
 
 @contextmanager

@@ -120,6 +120,23 @@ def swallows_nothing(source: Source) -> Iterator[Violation]:
             yield Violation(path=source.path, line=node.lineno, text=text, rule="swallows_nothing")
 
 
+def reads_types_when_imported(source: Source) -> Iterator[Violation]:
+    """
+    What msgspec reads into a type of ours is read by a `Decoder` that the module made when it was imported.
+
+    msgspec 0.22 works a type out when it is first read, and several threads that are the first end the process.
+    """
+    if source.path.startswith(("tests/", "benchmarks/")):
+        return
+    made_late = {id(call) for function in source.functions() for call in within(function)}
+    for node in source.calls():
+        meaning = source.meaning(node.func)
+        is_decode = meaning == "msgspec.json.decode" and any(each.arg == "type" for each in node.keywords)
+        if is_decode or (meaning == "msgspec.json.Decoder" and id(node) in made_late):
+            text = "two threads that are the first to read a type end the process: make a msgspec.json.Decoder on top"
+            yield Violation(path=source.path, line=node.lineno, text=text, rule="reads_types_when_imported")
+
+
 def _named(source: Source, names: frozenset[str]) -> Iterator[tuple[int, str]]:
     for node in source.nodes:
         if isinstance(node, ast.Name | ast.Attribute):
@@ -149,4 +166,5 @@ EDGE_RULES: tuple[Rule, ...] = (
     leaves_transactions_to_the_edge,
     prints_nothing,
     swallows_nothing,
+    reads_types_when_imported,
 )

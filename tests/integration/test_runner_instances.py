@@ -64,6 +64,27 @@ def test_an_instance_whose_row_was_moved_rolls_back_and_goes_on_from_the_row(
     assert yard.outcomes() == Counter(recorded=1)
 
 
+def test_an_instance_that_is_overtaken_in_every_batch_is_ready(yard: Yard) -> None:
+    """As one that a deploy starts beside busy ones: it could do the work, and waiting for quiet might take for ever."""
+    yard.make_topic()
+    yard.put([message(name) for name in numbered(8)])
+    ready_at: list[int] = []
+
+    def record_while_another_is_faster(connection: sa.Connection, facts: Sequence[Toy]) -> frozenset[bytes]:
+        yard.execute(sa.update(ledger.consumer_offsets).values(next_offset=ledger.consumer_offsets.c.next_offset + 1))
+        return toys.record(connection, facts)
+
+    def on_health(health: Health) -> None:
+        ready_at.extend(yard.next_offsets() if health.ready else [])
+
+    group = toys.group(yard.topic, record=record_while_another_is_faster)
+    with yard.running(group, source=yard.source(max_poll_records=1), on_health=on_health):
+        wait_until(lambda: bool(ready_at), "ready")
+
+    assert ready_at[0] == 1
+    assert yard.names() == Counter()
+
+
 @pytest.mark.parametrize("rows", [1, 0], ids=["row", "no-row-yet"])
 def test_an_owner_that_goes_on_while_another_settles_is_no_gap(
     yard: Yard, monkeypatch: pytest.MonkeyPatch, rows: int

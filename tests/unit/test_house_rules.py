@@ -204,6 +204,14 @@ TRESPASSES = {
         ("tests/yard.py", broad("pass"), "swallows"),
         ("tests/yard.py", broad("failed.append(True)"), "swallows"),
     ],
+    "reads_types_when_imported": [
+        ("entitlements/store.py", module("import msgspec\nx = msgspec.json.decode(b'1', type=int)"), "two threads"),
+        (
+            "entitlements/store.py",
+            module("from msgspec.json import Decoder\n\ndef _read():\n    return Decoder(int)"),
+            "make a msgspec.json.Decoder on top",
+        ),
+    ],
     "appends_only": [
         ("entitlements/store.py", module("from sqlalchemy import delete\nx = delete(grants)"), "delete rewrites rows"),
         ("entitlements/store.py", module("from sqlalchemy import update as u\nx = u(grants)"), "u rewrites rows"),
@@ -368,6 +376,7 @@ TRESPASSES = {
 """For each rule, files that break it, and what is said of them."""
 
 LAWFUL = [
+    ("entitlements/store.py", module("import msgspec\nx = msgspec.json.Decoder(int)\ny = msgspec.json.decode(b'1')")),
     ("consumers/runner.py", module("from entitlements import ledger\nx = ledger.begin()")),
     ("entitlements/ledger.py", module("from sqlalchemy import func\nx = func.now()")),
     ("consumers/runner.py", module("import consumers.log\nx = consumers.log.Log")),

@@ -1,7 +1,12 @@
-"""Settings: read from the environment or from files, refused with one clear line."""
+"""
+Settings: read from the environment or from files, refused with one clear line.
+
+Long because there are many settings.
+"""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -236,3 +241,22 @@ def test_an_ipv6_address_is_written_in_brackets() -> None:
 def test_a_free_address_is_none_that_the_system_gives_to_clients() -> None:
     """A client that has it by chance would keep a listener that was killed from being started again."""
     assert {settings.free_address().port in PORTS for _ in range(20)} == {True}
+
+
+@pytest.mark.parametrize("text", ["1", "0.01", "1 %", "-1%", "101%", "1.5.5%", "%", "one%"])
+def test_a_share_is_a_percentage(text: str) -> None:
+    """A number without its sign would be taken for a fraction by one and for a percentage by another."""
+    with pytest.raises(BadSetting, match=r"ENTITLE_BRAKE_SHARE is .*it takes a percentage from 0% to 100%"):
+        settings.brake(environment(ENTITLE_BRAKE_SHARE=text))
+
+
+def test_a_share_is_exact() -> None:
+    """By default a hundredth; tenths of a percent are kept as they are."""
+    given = [{}, {"ENTITLE_BRAKE_SHARE": "0.1%"}, {"ENTITLE_BRAKE_SHARE": "0%"}, {"ENTITLE_BRAKE_SHARE": "100%"}]
+
+    assert [settings.brake(environment(**each)).share for each in given] == [
+        Fraction(1, 100),
+        Fraction(1, 1000),
+        Fraction(0),
+        Fraction(1),
+    ]
