@@ -172,7 +172,8 @@ def _write(
             for group, of in each
         ],
     )
-    ledger.write_changes(connection, {(group, *_concerned(fact)) for group, facts in learnt.items() for fact in facts})
+    concerned = {_concerned(fact): group for group in reversed(learnt) for fact in learnt[group]}
+    ledger.write_changes(connection, {(group, *whom) for whom, group in concerned.items()})  # whom, once a batch
     taken = Taken(positions={**positions, **moves}, verdicts=verdicts, learnt=learnt)
     keep(connection, positions, taken)
     return taken
