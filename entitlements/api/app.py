@@ -79,8 +79,8 @@ def query_app(
     *engine* needs `DATABASE_THREADS` and `STREAMS` connections and one to listen, a statement timeout of no more than
     `ANSWER_SECONDS`, and the search_path of the schemas of facts and of settings. *clock* gives the current moment,
     aware of its zone, *monotonic* seconds that never go back. *limits* bound what is remembered. *metrics* are this
-    application's alone. *trust* says how callers are known at the gateways' mounts. *known_as* is the base address under
-    which others reach it, without a slash at its end; None: the one that each asks.
+    application's alone. *trust* says how callers are known at the gateways' mounts. *known_as* is the base address
+    under which others reach it, without a slash at its end; None: the one that each asks.
     """
     snapshots = Snapshots(engine, clock)
     memory = Memory(engine, snapshots, clock=clock, monotonic=monotonic, limits=limits)
