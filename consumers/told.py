@@ -6,7 +6,7 @@ On a connection that is handed in, in its caller's transaction. Knows no Kafka.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -58,7 +58,7 @@ class Catalogs:
         """Whether some are left."""
         return bool(self._left)
 
-    def renamed(self, connection: Connection, now: datetime, *, most: int) -> Collection[CustomerName]:
+    def renamed(self, connection: Connection, now: datetime, *, most: int) -> Set[CustomerName]:
         """
         The next of those in the feed who may be other orgs than before, at most so many.
 
