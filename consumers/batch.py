@@ -58,8 +58,9 @@ def advance(connection: Connection, before: Positions, taken: Taken) -> None:
 
 def announce(connection: Connection, taken: Taken) -> None:
     """Note whom the batch concerns, for the relay and for whoever remembers answers."""
-    concerned = {(group, *_concerned(fact)) for group, facts in taken.learnt.items() for fact in facts}
-    ledger.write_changes(connection, concerned)
+    learnt = taken.learnt
+    concerned = {_concerned(fact): group for group in reversed(tuple(learnt)) for fact in learnt[group]}
+    ledger.write_changes(connection, {(group, *whom) for whom, group in concerned.items()})  # whom, once a batch
 
 
 def move_on(connection: Connection, before: Positions, taken: Taken) -> None:

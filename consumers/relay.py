@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, ProducerFencedError
 from sqlalchemy import Connection, Engine, text
 
 from consumers.failures import Server, is_transient, reason, server_of
@@ -183,7 +183,8 @@ class _Relay:
             while self._publish_some(session):
                 pass
         except KafkaError as error:
-            if not is_transient(error):
+            # Fenced though at work: by one that was stopped as it opened the topic, and woke. It is opened anew.
+            if not (is_transient(error) or isinstance(error, ProducerFencedError)):
                 raise
             self.publish_at = self.clock() + timedelta(seconds=AGAIN_S)
             if self.topic is not None:
@@ -227,6 +228,7 @@ class _Relay:
 
     def _lose(self, error: BaseException) -> None:
         self.leave()
+        self.catalogs = Catalogs()  # what it has noticed may have been rolled back
         self._is(Health(ready=False, detail=reason(error), away=server_of(error)))
 
     def _is(self, health: Health) -> None:

@@ -7,6 +7,7 @@ On a connection that is handed in, in its caller's transaction. Knows no Kafka.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -19,7 +20,7 @@ from entitlements.domain.catalog import Revisions
 from entitlements.domain.stretches import access_from, is_told_already
 from entitlements.everyone import CustomerName
 from entitlements.feed import FeedPosition, Waiting
-from entitlements.orgs import orgs_of
+from entitlements.orgs import orgs_of, settings_in
 from entitlements.store import as_revisions
 from schemas.access_change import AccessChange
 
@@ -41,12 +42,36 @@ class Step:
 
 
 class Catalogs:
-    """The catalog revisions as last read; read again when the table holds others."""
+    """
+    The catalog revisions as last read; read again when the table holds others. And who is left to be looked at again
+    since another one came into force, by time alone: of what is told, only which orgs a customer is follows from that.
+    """
 
-    __slots__ = ("_held",)
+    __slots__ = ("_held", "_in_force", "_left")
 
     def __init__(self) -> None:
         self._held: tuple[bytes, Revisions] = (b"", Revisions())
+        self._in_force: int | None = None
+        self._left: list[CustomerName] = []
+
+    @property
+    def is_walking(self) -> bool:
+        """Whether some are left."""
+        return bool(self._left)
+
+    def renamed(self, connection: Connection, now: datetime, *, most: int) -> AbstractSet[CustomerName]:
+        """
+        The next of those in the feed who may be other orgs than before, at most so many.
+
+        All whom any catalog names, when this is asked first: nobody knows what a relay before this one has seen.
+        """
+        revisions = self._held[1] if self._held[0] else self.revisions(connection)
+        in_force = revisions.in_force_at(now)
+        if in_force is not None and in_force.number != self._in_force:
+            self._in_force = in_force.number
+            self._left = sorted({*_named_by_catalogs(connection, revisions)})
+        upcoming, self._left = self._left[:most], self._left[most:]
+        return feed.told(connection, upcoming).keys()
 
     def revisions(self, connection: Connection) -> Revisions:
         """All revisions that *connection* shows. Raises `ValueError` for one that this version can't read."""
@@ -56,9 +81,23 @@ class Catalogs:
         return self._held[1]
 
 
+def _named_by_catalogs(connection: Connection, revisions: Revisions) -> Iterator[CustomerName]:
+    """Who is an org in one of the catalogs, and to whom an operator gave a name that one of them fixes."""
+    catalogs = [revision.catalog for revision in revisions.revisions]
+    for catalog in catalogs:
+        for integration in catalog.integrations:
+            for org in catalog.orgs.values():
+                yield CustomerName(integration=integration, customer=org.customer)
+    fixed = frozenset(name for catalog in catalogs for name in catalog.orgs)
+    for setting in settings_in(connection) if fixed else ():
+        if setting.org in fixed:
+            yield CustomerName(integration=setting.integration, customer=setting.customer)
+
+
 def take_step(connection: Connection, catalogs: Catalogs, now: datetime) -> Step:
     """
-    Tell whom the next changes concern, and, where one concerns everyone, some of those who are left.
+    Tell whom the next changes concern, and, where one concerns everyone, some of those who are left; also where time
+    alone puts another catalog in force.
 
     A customer of whom nothing else is to be said than was told gets no new number, unless time alone changed an answer
     since: that is told once, with the number that follows.
@@ -72,8 +111,10 @@ def take_step(connection: Connection, catalogs: Catalogs, now: datetime) -> Step
         whom |= {*walked}
         is_over = len(walked) < WALKED_AT_ONCE
         position = replace(position, is_walking=not is_over, walked=None if is_over else walked[-1])
+    if len(changes) < CHANGES_AT_ONCE:
+        whom |= catalogs.renamed(connection, now, most=WALKED_AT_ONCE)
     if not changes and not whom:
-        return Step(position=position, told=0, same=0, more=False)
+        return Step(position=position, told=0, same=0, more=catalogs.is_walking)
     before = feed.told(connection, whom)
     states, same = [], []
     for state in _states(connection, whom, before, catalogs.revisions(connection), now):
@@ -88,7 +129,7 @@ def take_step(connection: Connection, catalogs: Catalogs, now: datetime) -> Step
     feed.await_boundaries(connection, same)
     feed.relayed(connection, [change.id for change in changes])
     feed.move(connection, position)
-    more = len(changes) == CHANGES_AT_ONCE or position.is_walking
+    more = len(changes) == CHANGES_AT_ONCE or position.is_walking or catalogs.is_walking
     return Step(position=position, told=len(states), same=len(same), more=more)
 
 

@@ -144,10 +144,13 @@ def _lookups() -> list[Index]:
 _FEED = (feed.feed, feed.feed_position)
 
 
+_NOTE = msgspec.json.Decoder(Note)
+
+
 def _read(comment: str | None) -> Note | None:
     if comment is None:
         return None
     try:
-        return msgspec.json.decode(comment, type=Note)
+        return _NOTE.decode(comment)
     except msgspec.DecodeError:
         return None

@@ -22,21 +22,30 @@ from entitlements.everyone import CustomerName
 from entitlements.reading import customers_of
 
 MOST_ROWS = 10_000
-"""More than this at once, as after a long absence or during a replay, is told as *everything*."""
+"""
+More rows than this at once, as after a long absence or during a replay, are told as *everything*, and no more are read:
+to find out whom a day's rows concern would take longer than a look may.
+"""
 
 _LOOK = text("""
-WITH learnt AS (
-    SELECT DISTINCT integration, customer, payment FROM changes
-    WHERE xid >= CAST(:unseen_from AS xid8) OR xid = ANY (CAST(:in_progress AS xid8[]))
-    LIMIT :most
-), renamed AS (
-    SELECT DISTINCT integration, org FROM orgs
-    WHERE xid >= CAST(:unseen_from AS xid8) OR xid = ANY (CAST(:in_progress AS xid8[]))
-    LIMIT :most
-), issued AS (
-    SELECT DISTINCT encode(digest, 'hex') AS digest FROM api_keys
-    WHERE xid >= CAST(:unseen_from AS xid8) OR xid = ANY (CAST(:in_progress AS xid8[]))
-    LIMIT :most
+WITH learnt AS MATERIALIZED (
+    (SELECT integration, customer, payment FROM changes
+        WHERE xid >= CAST(:unseen_from AS xid8) ORDER BY xid LIMIT :most)
+    UNION ALL
+    (SELECT integration, customer, payment FROM changes
+        WHERE xid = ANY (CAST(:in_progress AS xid8[])) ORDER BY xid LIMIT :most)
+), renamed AS MATERIALIZED (
+    (SELECT integration, org FROM orgs
+        WHERE xid >= CAST(:unseen_from AS xid8) ORDER BY xid LIMIT :most)
+    UNION ALL
+    (SELECT integration, org FROM orgs
+        WHERE xid = ANY (CAST(:in_progress AS xid8[])) ORDER BY xid LIMIT :most)
+), issued AS MATERIALIZED (
+    (SELECT encode(digest, 'hex') AS digest FROM api_keys
+        WHERE xid >= CAST(:unseen_from AS xid8) ORDER BY xid LIMIT :most)
+    UNION ALL
+    (SELECT encode(digest, 'hex') AS digest FROM api_keys
+        WHERE xid = ANY (CAST(:in_progress AS xid8[])) ORDER BY xid LIMIT :most)
 )
 SELECT json_build_object(
     'snapshot', CAST(pg_current_snapshot() AS text),
@@ -45,9 +54,10 @@ SELECT json_build_object(
         FROM changes ORDER BY id DESC LIMIT 1),
     'is_there', EXISTS (SELECT FROM changes WHERE id = CAST(:id AS bigint)
         AND xid = CAST(:xid AS xid8) AND recorded_at = CAST(:recorded_at AS timestamptz)),
-    'changes', (SELECT coalesce(json_agg(learnt), '[]') FROM learnt),
-    'orgs', (SELECT coalesce(json_agg(renamed), '[]') FROM renamed),
-    'keys', (SELECT coalesce(json_agg(digest), '[]') FROM issued)
+    'rows', greatest((SELECT count(*) FROM learnt), (SELECT count(*) FROM renamed), (SELECT count(*) FROM issued)),
+    'changes', (SELECT coalesce(json_agg(each), '[]') FROM (SELECT DISTINCT * FROM learnt) AS each),
+    'orgs', (SELECT coalesce(json_agg(each), '[]') FROM (SELECT DISTINCT * FROM renamed) AS each),
+    'keys', (SELECT coalesce(json_agg(DISTINCT digest), '[]') FROM issued)
 )::text
 """)
 
@@ -99,6 +109,7 @@ class _Found(msgspec.Struct):
     tables: str
     newest: Row | None
     is_there: bool
+    rows: int
     changes: list[_Change]
     orgs: list[_Org]
     keys: list[str]
@@ -120,7 +131,7 @@ def look(connection: Connection, since: Seen | None) -> tuple[Seen, Learnt]:
             {
                 "unseen_from": str(since.unseen_from) if since else str(2**62),
                 "in_progress": [str(number) for number in since.in_progress] if since else [],
-                "most": MOST_ROWS,
+                "most": MOST_ROWS + 1,
                 "id": id_,
                 "xid": xid,
                 "recorded_at": recorded_at,
@@ -128,7 +139,7 @@ def look(connection: Connection, since: Seen | None) -> tuple[Seen, Learnt]:
         ).scalar_one()
     )
     seen = _seen(found)
-    if since is None or _is_another(since, seen, found) or _is_much(found):
+    if since is None or _is_another(since, seen, found) or found.rows > MOST_ROWS:
         return seen, EVERYTHING
     if any(
         change.customer is None and (change.integration is None or change.payment is None) for change in found.changes
@@ -158,10 +169,6 @@ def _is_another(since: Seen, seen: Seen, found: _Found) -> bool:
         or seen.unseen_from < since.unseen_from
         or (since.newest is not None and not found.is_there)
     )
-
-
-def _is_much(found: _Found) -> bool:
-    return max(len(found.changes), len(found.orgs), len(found.keys)) >= MOST_ROWS
 
 
 def _customers(connection: Connection, changes: Iterable[_Change]) -> Iterable[CustomerName]:

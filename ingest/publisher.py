@@ -69,6 +69,7 @@ SETTINGS: Mapping[str, Any] = {
 
 
 AWAY = "Kafka can't be reached, or has no such topic"
+FAULT = "The event was not handed to Kafka, for this program has a fault; its log says which"
 
 
 class PublishFailed(Exception):
@@ -142,8 +143,10 @@ class KafkaPublisher:
         self._watch.cancel()
         with suppress(asyncio.CancelledError):
             await self._watch
-        self._hand_over()
-        await asyncio.gather(*self._closing, asyncio.to_thread(self._link.close))
+        try:
+            self._hand_over()
+        finally:
+            await asyncio.gather(*self._closing, asyncio.to_thread(self._link.close))
 
     def ready(self) -> bool:
         """Whether the brokers answered lately and have the topic."""
@@ -181,20 +184,26 @@ class KafkaPublisher:
         if self._next_batch is not None:
             self._next_batch.cancel()
             self._next_batch = None
-        together, self._gathered = self._gathered, []
+        together, self._gathered = deque(self._gathered), []
         link = self._link
-        if not link.is_up():  # it was, when they were gathered; `send` would block now
+        left = AWAY  # what those are told that are not handed over
+        try:
+            if not link.is_up():  # it was, when they were gathered; `send` would block now
+                return
+            left = FAULT
+            partition = link.partition(self._turn)
+            while together:
+                under_way = together[0]
+                under_way.link = link
+                self._handed_over += 1
+                try:
+                    link.send(under_way, partition)
+                except KafkaError as error:
+                    self._let_go(under_way, _failure("Kafka's producer did not take the event", error))
+                together.popleft()
+        finally:  # a fault of ours or of the producer's goes on to the loop, which logs it; nobody waits for it in vain
             for under_way in together:
-                self._let_go(under_way, PublishFailed(AWAY))
-            return
-        partition = link.partition(self._turn)
-        for under_way in together:
-            under_way.link = link
-            self._handed_over += 1
-            try:
-                link.send(under_way, partition)
-            except KafkaError as error:
-                self._let_go(under_way, _failure("Kafka's producer did not take the event", error))
+                self._let_go(under_way, PublishFailed(left))
 
     def _settle_soon(self, under_way: _UnderWay) -> None:
         """On the producer's thread: hand a settled record to the loop, which is woken once for all of a batch."""
@@ -218,7 +227,9 @@ class KafkaPublisher:
             self._hand_over()
 
     def _let_go(self, under_way: _UnderWay, failure: PublishFailed | None) -> None:
-        self._under_way.discard(under_way)
+        if under_way not in self._under_way:  # the producer had it all the same when it failed
+            return
+        self._under_way.remove(under_way)
         self._handed_over -= under_way.link is not None
         self._bytes -= len(under_way.key) + len(under_way.value)
         under_way.tell(failure)

@@ -3,6 +3,8 @@ A connection of the HTTP server: exchanges one after the other, their answers in
 
 What is no HTTP is refused in its turn, after the answers to what came before it. No client is waited for without an
 end: but for the time that the application takes, each state of a connection has a deadline, kept by the server's tick.
+
+Long because what a connection does follows from one state, and its deadline too.
 """
 
 from __future__ import annotations
@@ -112,8 +114,7 @@ class Connection(asyncio.Protocol):
     def body_ends(self) -> None:
         if self._receiving is not None:
             self._receiving.ends()
-            if self._receiving.answered:
-                self._set_deadline()
+            self._set_deadline()
 
     # An exchange's line
 
@@ -151,9 +152,13 @@ class Connection(asyncio.Protocol):
         """Enforce the deadline."""
         if self._deadline is None or now < self._deadline:
             return
-        if self._parser.in_head and self._writable is None and not self._is_over:
-            seconds = self._state.limits.head_seconds
-            self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, f"The head was not whole within {seconds:g} seconds."))
+        if self._current is not None and self._writable is None:
+            if self._current.waits:
+                self._refuse_as_late("body", self._state.limits.body_seconds)
+            else:  # it is the application that takes its time
+                self._set_deadline()
+        elif self._parser.in_head and self._writable is None and not self._is_over:
+            self._refuse_as_late("head", self._state.limits.head_seconds)
         else:
             self._transport.abort()
 
@@ -170,7 +175,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, exchange: Exchange) -> None:
         self._current = exchange
-        self._deadline = None
+        self._set_deadline()
         state = self._state
         task = state.loop.create_task(state.app(exchange.scope, exchange.receive, exchange.send))
         state.tasks.add(task)
@@ -204,6 +209,9 @@ class Connection(asyncio.Protocol):
                 self._waiting.pop()
         self._waiting.append(refusal)
         self._go_on()
+
+    def _refuse_as_late(self, part: str, seconds: float) -> None:
+        self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, f"The {part} was not whole within {seconds:g} seconds."))
 
     def _end(self, *, is_mid_request: bool = False) -> None:
         """
@@ -240,7 +248,7 @@ class Connection(asyncio.Protocol):
         elif self._writable is not None:
             self._deadline = now + limits.keep_alive_seconds
         elif self._current is not None:
-            self._deadline = None
+            self._deadline = None if self._current.is_whole else now + limits.body_seconds
         elif self._parser.in_head:
             self._deadline = now + limits.head_seconds
         elif self._receiving is not None and not self._receiving.is_whole:

@@ -47,7 +47,7 @@ class Exchange:
 
     __slots__ = (
         *("_expects", "_head", "_keeps", "_left", "_line", "_news", "_start", "_told_all"),
-        *("answered", "body", "gone", "is_whole", "scope"),
+        *("answered", "body", "gone", "is_whole", "scope", "waits"),
     )
 
     def __init__(self, line: Line, scope: dict[str, Any], *, keeps: bool, expects: bool) -> None:
@@ -58,6 +58,8 @@ class Exchange:
         self.gone = False
         """Nobody is there to be answered, or the body can't come to its end."""
         self.answered = False
+        self.waits = False
+        """The application waits for what comes next."""
         self._line = line
         self._keeps = keeps
         self._expects = expects
@@ -109,7 +111,9 @@ class Exchange:
             if self._news is None:
                 self._news = asyncio.Event()
             self._news.clear()
+            self.waits = True
             await self._news.wait()
+            self.waits = False
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:

@@ -175,6 +175,7 @@ def query(environment: Environment) -> None:
     """Answer gateways until told to stop."""
     tokens, address = settings.query_tokens(environment), settings.query_address(environment)
     admins, trust = settings.admin_tokens(environment), settings.gateway_trust(environment)
+    known_as = settings.query_url(environment)
     limits = settings.memory_limits(environment)
     database = engine(
         settings.database_url(environment),
@@ -194,6 +195,7 @@ def query(environment: Environment) -> None:
         monotonic=time.monotonic,
         limits=limits,
         trust=trust,
+        known_as=known_as,
     )
     with contextlib.closing(settings.listening("ENTITLE_QUERY_ADDRESS", address)) as listener:
         log.info("questions are answered at %s", address)

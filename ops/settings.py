@@ -46,6 +46,7 @@ _STRIPE_ADDRESS = re.compile(
     r"https://[A-Za-z0-9.-]+(?::\d{1,5})?|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?"
 )
 _PERCENTAGE = re.compile(r"\d{1,3}(?:\.\d{1,6})?%", re.ASCII)
+_BASE_URL = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?(?:/[A-Za-z0-9._~-]+)*/?")
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -196,6 +197,17 @@ def ingest_address(environment: Environment) -> Address:
 def query_address(environment: Environment) -> Address:
     """`ENTITLE_QUERY_ADDRESS`: where gateways ask."""
     return _address("ENTITLE_QUERY_ADDRESS", environment.get("ENTITLE_QUERY_ADDRESS", "127.0.0.1:8081") or "")
+
+
+def query_url(environment: Environment) -> str | None:
+    """`ENTITLE_QUERY_URL`: the base address by which gateways reach the query side; None: the one that each asks."""
+    text = environment.get("ENTITLE_QUERY_URL")
+    if text is None:
+        return None
+    if not _BASE_URL.fullmatch(text):
+        example = "https://host, https://host:port or https://host/path"
+        raise BadSetting(f"ENTITLE_QUERY_URL is {text!r}: it takes {example}")
+    return text.rstrip("/")
 
 
 def log_format(environment: Environment) -> LogFormat:

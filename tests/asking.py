@@ -118,8 +118,13 @@ class Api:
 
 
 @contextmanager
-def listening(url: str, *facts: Fact, tables: bool = True, trust: Trust = DEFAULT_TRUST) -> Iterator[Api]:
-    """A query API on the database at *url*, which knows *facts*, and believes at its mounts what *trust* says."""
+def listening(
+    url: str, *facts: Fact, tables: bool = True, trust: Trust = DEFAULT_TRUST, known_as: str | None = None
+) -> Iterator[Api]:
+    """
+    A query API on the database at *url*, which knows *facts*, believes at its mounts what *trust* says, and names
+    itself *known_as*.
+    """
     with on(url) as engine:
         if tables:
             migrate(engine, "public")
@@ -133,6 +138,7 @@ def listening(url: str, *facts: Fact, tables: bool = True, trust: Trust = DEFAUL
             admins=parse_tokens(ADMIN_TOKENS),
             monotonic=time.monotonic,
             trust=trust,
+            known_as=known_as,
         )
         server, listener = server_of(app, shutdown_seconds=5), socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]

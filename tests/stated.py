@@ -36,6 +36,7 @@ def catalog(
     in_force_from: datetime | None = None,
     more_apis: tuple[str, ...] = (),
     portals: Mapping[str, str] = MappingProxyType({}),
+    orgs: Mapping[str, str] = MappingProxyType({"initech": "cus_paid", "ghost": "cus_ghost"}),
 ) -> CatalogRevision:
     """A revision: acme sells `enterprise` on the first integration, globex sells `reporting` on the last."""
     document = {
@@ -45,7 +46,7 @@ def catalog(
             name: {"integration": integration, **({"customer_portal": portals[name]} if name in portals else {})}
             for name, integration in (("acme", integrations[0]), ("globex", integrations[-1]))
         },
-        "orgs": {"initech": {"customer": "cus_paid"}, "ghost": {"customer": "cus_ghost"}},
+        "orgs": {org: {"customer": customer} for org, customer in orgs.items()},
         "products": {
             "monetized-product": {
                 "marketplace": "acme",

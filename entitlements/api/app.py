@@ -70,6 +70,7 @@ def query_app(
     monotonic: Callable[[], float],
     limits: Limits = DEFAULT_LIMITS,
     trust: Trust = DEFAULT_TRUST,
+    known_as: str | None = None,
 ) -> ASGIApp:
     """
     The ASGI application that answers the bearers of *tokens*, and lets those of *admins* change settings; it runs on
@@ -78,7 +79,8 @@ def query_app(
     *engine* needs `DATABASE_THREADS` and `STREAMS` connections and one to listen, a statement timeout of no more than
     `ANSWER_SECONDS`, and the search_path of the schemas of facts and of settings. *clock* gives the current moment,
     aware of its zone, *monotonic* seconds that never go back. *limits* bound what is remembered. *metrics* are this
-    application's alone. *trust* says how callers are known at the gateways' mounts.
+    application's alone. *trust* says how callers are known at the gateways' mounts. *known_as* is the base address
+    under which others reach it, without a slash at its end; None: the one that each asks.
     """
     snapshots = Snapshots(engine, clock)
     memory = Memory(engine, snapshots, clock=clock, monotonic=monotonic, limits=limits)
@@ -89,7 +91,9 @@ def query_app(
     )
     known = tuple(tokens)
     app = Starlette(
-        routes=pages(known, tuple(admins), snapshots, memory, metrics, snapshot_stream.streams(engine, clock)),
+        routes=pages(
+            known, tuple(admins), snapshots, memory, metrics, snapshot_stream.streams(engine, clock), known_as
+        ),
         exception_handlers=dict.fromkeys(FAILURES, told),
         lifespan=running(memory, snapshots),
     )
@@ -106,6 +110,7 @@ def pages(
     memory: Memory,
     metrics: Metrics,
     streams: snapshot_stream.Streams,
+    known_as: str | None = None,
 ) -> list[Route]:
     """Every page but the mounts, and who may ask it."""
 
@@ -118,7 +123,7 @@ def pages(
     return [
         page(authzen.EVALUATION, authzen.evaluation(memory, metrics), method="POST"),
         page(authzen.EVALUATIONS, evaluations.evaluations(memory, metrics), method="POST"),
-        page(authzen.METADATA, authzen.metadata),
+        page(authzen.METADATA, authzen.metadata(known_as)),
         page("/v1/customers/{customer}/entitlements", portal.customer_entitlements),
         page("/v1/orgs/{org}/entitlements", portal.org_entitlements),
         page("/v1/customers/{customer}/invoices", portal.customer_invoices),

@@ -100,18 +100,27 @@ def is_told() -> bool:
     return log.isEnabledFor(logging.DEBUG)
 
 
-async def metadata(request: Request, _token: Token, _snapshots: Snapshots) -> Response:
-    """`GET /.well-known/authzen-configuration`: addresses under the base that was asked."""
-    read_query(request.scope["query_string"])
-    base = str(request.base_url).rstrip("/")
-    return json_response(
-        {
-            "policy_decision_point": base,
-            "access_evaluation_endpoint": f"{base}{EVALUATION}",
-            "access_evaluations_endpoint": f"{base}{EVALUATIONS}",
-        },
-        cache_control="private, max-age=3600",
-    )
+def metadata(known_as: str | None) -> Callable[[Request, Token, Snapshots], Awaitable[Response]]:
+    """
+    `GET /.well-known/authzen-configuration`: addresses under *known_as*, the base by which askers reach this process.
+
+    None: under the base that was asked, which is http, for TLS ends at a proxy, and what a proxy says of that
+    (`X-Forwarded-Proto`) anybody can say.
+    """
+
+    async def described(request: Request, _token: Token, _snapshots: Snapshots) -> Response:
+        read_query(request.scope["query_string"])
+        base = known_as or str(request.base_url).rstrip("/")
+        return json_response(
+            {
+                "policy_decision_point": base,
+                "access_evaluation_endpoint": f"{base}{EVALUATION}",
+                "access_evaluations_endpoint": f"{base}{EVALUATIONS}",
+            },
+            cache_control="private, max-age=3600",
+        )
+
+    return described
 
 
 def _optional(holder: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:

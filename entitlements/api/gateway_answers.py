@@ -15,12 +15,12 @@ from entitlements.api.answering import Answer
 from entitlements.api.credentials import Unidentified
 from entitlements.api.responses import RETRY_AFTER_SECONDS
 from entitlements.api.subjects import Subject
-from entitlements.domain.access import ALLOW_MAX_AGE
+from entitlements.domain.access import ALLOW_MAX_AGE, DENY_MAX_AGE
 from entitlements.domain.decision import Decision, Reason
 from entitlements.domain.quotas import QuotaAllowed
 
 STALE_IF_ERROR = timedelta(minutes=5)
-"""How long a cache may go on with an allowance when nobody answers; never past its `until`."""
+"""How long a cache may go on with an answer when nobody answers; never past the next boundary."""
 
 CACHES_LAG = timedelta(seconds=1)
 """nginx counts whole seconds: what may be kept for n seconds it keeps for less than n + 1."""
@@ -136,13 +136,12 @@ def cache_control(decision: Decision, now: datetime) -> str:
     """
     How long a gateway's cache may keep *decision*, in whole seconds that end before the decision would change.
 
-    An allowance also says how long it may be used while nobody answers, together not past its `until`; a denial does
-    not: who pays meanwhile is to be let in.
+    Also how long it may be used while nobody answers. The two together do not pass an allowance's `until`, nor the next
+    moment at which time alone may end a denial.
     """
-    if not decision.allowed:
-        return f"max-age={decision.max_age // timedelta(seconds=1)}"
-    left = None if decision.until is None else max(decision.until - now - CACHES_LAG, timedelta(0))
-    fresh = ALLOW_MAX_AGE if left is None else min(ALLOW_MAX_AGE, left)
+    at_most, boundary = _kept_at_most(decision)
+    left = None if boundary is None else max(boundary - now - CACHES_LAG, timedelta(0))
+    fresh = at_most if left is None else min(at_most, left)
     max_age = min(fresh, decision.max_age) // timedelta(seconds=1)
     stale = STALE_IF_ERROR if left is None else min(STALE_IF_ERROR, left - timedelta(seconds=max_age))
     return f"max-age={max_age}, stale-if-error={max(stale, timedelta(0)) // timedelta(seconds=1)}"
@@ -151,9 +150,13 @@ def cache_control(decision: Decision, now: datetime) -> str:
 @lru_cache(REMEMBERED)
 def same_until(decision: Decision, until: datetime) -> datetime:
     """Until when `cache_control` says the same of a *decision* that is the same *until* then."""
-    if not decision.allowed or decision.until is None:
-        return until
-    return min(until, decision.until - CACHES_LAG - ALLOW_MAX_AGE - STALE_IF_ERROR)
+    at_most, boundary = _kept_at_most(decision)
+    return until if boundary is None else min(until, boundary - CACHES_LAG - at_most - STALE_IF_ERROR)
+
+
+def _kept_at_most(decision: Decision) -> tuple[timedelta, datetime | None]:
+    """How long it may be kept while it is asked about, and the moment that nothing kept may pass."""
+    return (ALLOW_MAX_AGE, decision.until) if decision.allowed else (DENY_MAX_AGE, decision.opens)
 
 
 def rate_limit_policy(quota: QuotaAllowed) -> str:

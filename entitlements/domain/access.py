@@ -173,6 +173,12 @@ def decide(customer: Standing, api: str, at: datetime, *, known_apis: Iterable[s
     periods = [*(span.period for span in spans), *(each.period for each in manual)]
     if not is_blocked and any(period.covers(at) for period in periods):
         return _allowed(customer, api, at, spans, manual)
+    opens = min((moment for moment in openings(customer, api) if at < moment < END_OF_TIME), default=None)
+    return replace(_denied(customer, api, at, known_apis, is_blocked=is_blocked), opens=opens)
+
+
+def _denied(customer: Standing, api: str, at: datetime, known_apis: Iterable[str], *, is_blocked: bool) -> Decision:
+    """The first reason that is true, of those that the contract lists."""
     max_age = _until_next(at, DENY_MAX_AGE, openings(customer, api))
     if api not in known_apis:
         return Decision(api=api, reason=Reason.UNKNOWN_API, max_age=max_age)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -48,8 +48,10 @@ class Decision:
     The answer for one API at one moment.
 
     *until* is when the answer would turn to a denial if nothing more became known; None for a denial, or for never.
-    *max_age* is how long it may be kept. Plan, invoice and cycle are those that the reason rests on, None where it
-    rests on none; *pay_at* is the invoice's hosted page. A *subscription* line's cycle is the line's own period.
+    *opens* is the next moment at which time alone may turn a denial into something else; None for an allowance, or for
+    never. It is no part of what the answer says. *max_age* is how long it may be kept. Plan, invoice and cycle are
+    those that the reason rests on, None where it rests on none; *pay_at* is the invoice's hosted page. A *subscription*
+    line's cycle is the line's own period.
     """
 
     api: str
@@ -62,6 +64,7 @@ class Decision:
     quotas: tuple[QuotaAllowed, ...] = ()
     pay_at: str | None = None
     catalog_revision: int | None = None
+    opens: datetime | None = field(default=None, compare=False)
 
     @property
     def allowed(self) -> bool:

@@ -131,6 +131,32 @@ def test_an_org_is_told_with_its_customer(database: sa.Engine) -> None:
     }
 
 
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["at work", "away meanwhile"])
+def test_a_catalog_that_comes_into_force_by_time_is_told_then(database: sa.Engine, is_restarted: bool) -> None:
+    """Nothing is committed at that moment, and yet every customer is told who is another org from then on, and once."""
+    moved = {f"org_{number}": f"cus_{number:03}" for number in range(120)}
+    with database.begin() as connection:
+        set_org(connection, integration="main", org="org_7", customer="cus_paid", set_by="ann")
+    learnt(database, *(line(customer) for customer in ("cus_paid", *moved.values())))
+    later = NOON + timedelta(hours=1)
+    learnt(database, catalog(number=2, in_force_from=later, orgs={**moved, "gone": "cus_unheard_of"}))
+    catalogs = Catalogs()
+    while step(database, NOON, catalogs).more:
+        pass
+    before = {each.customer: each.orgs for each in behind(database)}
+    head = step(database, later - timedelta.resolution, catalogs).position.head
+    catalogs = Catalogs() if is_restarted else catalogs
+    while step(database, later, catalogs).more:
+        pass
+
+    assert before == {"cus_paid": ("initech", "org_7"), **dict.fromkeys(moved.values(), ())}
+    assert {each.customer: each.orgs for each in behind(database, head)} == {
+        "cus_paid": (),
+        **{customer: (org,) for org, customer in moved.items()},
+    }
+    assert step(database, later + LEEWAY, catalogs).told == 0
+
+
 def test_a_killed_step_leaves_nothing_and_is_done_again(database: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever statement is its last, a step that ends there has told nothing, and the next one tells all."""
     learnt(database, line("cus_1"), *unpaid("cus_2"))

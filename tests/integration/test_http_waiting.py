@@ -10,7 +10,7 @@ from ops.http_state import Limits
 from tests.echoing import MUCH, Echo
 from tests.serving import PATIENCE_S, Client, request, serving, wait_until
 
-QUICK = Limits(head_seconds=0.15, keep_alive_seconds=0.3, linger_seconds=0.3, tick_seconds=0.02)
+QUICK = Limits(head_seconds=0.15, body_seconds=0.3, keep_alive_seconds=0.3, linger_seconds=0.3, tick_seconds=0.02)
 
 
 def test_slow_clients_are_let_go() -> None:
@@ -43,6 +43,47 @@ def test_what_drips_does_not_hold_a_head_open() -> None:
                 client.send(b"y")
 
     assert received.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 50", b"Transfer-Encoding: chunked"])
+def test_a_body_that_does_not_end_is_refused(length: bytes) -> None:
+    """408, as long after the head as is set, however often another byte comes; the application hears of it."""
+    app = Echo()
+    with serving(app, limits=QUICK) as served, served.connected() as client:
+        client.socket.settimeout(0.02)
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\n" + length + b"\r\n\r\n")
+        received, began = b"", time.monotonic()
+        while not received and time.monotonic() - began < PATIENCE_S / 4:
+            try:
+                received = client.socket.recv(65536)
+            except TimeoutError:
+                client.send(b"1\r\ny\r\n" if b"chunked" in length else b"y")
+        took = time.monotonic() - began
+        assert app.hears.wait(PATIENCE_S)
+
+    assert received.startswith(b"HTTP/1.1 408 ")
+    assert b"The body was not whole" in received
+    assert took > QUICK.body_seconds / 2
+
+
+def test_the_time_of_the_application_is_not_its_client_s(caplog: pytest.LogCaptureFixture) -> None:
+    """A body that nobody asks for may take as long as it likes, and so may the answer to one that was whole."""
+    app = Echo()
+    with serving(app, limits=QUICK) as served:
+        with served.connected() as client:
+            client.send(request("/held", "Content-Length: 50", method="POST"))
+            time.sleep(3 * QUICK.body_seconds)
+            app.goes_on.set()
+            unasked = client.answer()
+        app.goes_on.clear()
+        with served.connected() as client:
+            client.send(request("/held", "Content-Length: 2", method="POST") + b"ab")
+            time.sleep(3 * QUICK.body_seconds)
+            app.goes_on.set()
+            asked = client.answer()
+
+    assert (unasked.status, asked.status) == (200, 200)
+    assert "408" not in caplog.text
 
 
 def test_a_large_body_waits_until_the_application_reads() -> None:

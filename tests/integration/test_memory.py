@@ -19,6 +19,7 @@ from entitlements.api import snapshots
 from entitlements.api.memory import Limits
 from entitlements.api.snapshots import CannotDecide
 from entitlements.api.subjects import Subject, SubjectType
+from entitlements.api.tokens import UnclearScope
 from entitlements.domain.facts import CustomerFacts
 from entitlements.keys import add_key, end_key
 from entitlements.orgs import set_org
@@ -26,6 +27,7 @@ from entitlements.reading import facts_of
 from entitlements.store import record
 from ops.database import migrate
 from tests.asking import NOW, write
+from tests.descriptors import beyond_select
 from tests.remembering import TOKEN, remembering, statements, within_a_second
 from tests.stated import JULY, catalog, line, named, unpaid
 
@@ -143,6 +145,45 @@ def test_a_load_that_is_overtaken_is_not_remembered(fresh_database: str, monkeyp
             assert (later, await asked.reason("cus_open")) == ("paid", "paid")
 
     asyncio.run(play())
+
+
+def test_a_catalog_that_comes_into_force_while_facts_are_read(
+    fresh_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whom a question is about is found by the catalog of the moment at which it is answered, not when it was asked."""
+
+    async def play() -> None:
+        async with remembering(fresh_database, line()) as asked:
+            write(asked.engine, catalog(number=2, in_force_from=JULY, integrations=("main", "second")))
+            await asked.memory.catch_up()
+
+            def slowly(connection: sa.Connection, *, integration: str, customer: str) -> CustomerFacts:
+                asked.clock.now = JULY
+                return facts_of(connection, integration=integration, customer=customer)
+
+            monkeypatch.setattr("entitlements.api.memory.facts_of", slowly)
+            with pytest.raises(UnclearScope):
+                await asked.reason()
+            asked.clock.now = NOW
+            assert await asked.reason() == "paid"
+
+    asyncio.run(play())
+
+
+def test_it_listens_also_where_many_files_are_open(fresh_database: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A descriptor from 1024 on is waited for as any other: news is heard at once, and nothing fails."""
+
+    async def play() -> None:
+        with beyond_select():
+            async with remembering(fresh_database, *unpaid("cus_open")) as asked:
+                assert await asked.reason("cus_open") == "payment_required"
+                write(asked.engine, line("cus_open"))
+                assert await asked.comes_to("paid", "cus_open")
+                await asyncio.sleep(0.2)
+
+    asyncio.run(play())
+
+    assert "can't look for changes" not in caplog.text
 
 
 def test_orgs_and_keys_are_remembered_until_they_change(fresh_database: str) -> None:

@@ -122,6 +122,49 @@ def test_a_confirmation_that_is_late_holds_up_nobody_for_long(kafka: str) -> Non
     assert asyncio.run(lying()) == 2
 
 
+def test_a_fault_of_the_producer_strands_nobody(kafka: str) -> None:
+    """What kafka-python raises beside its own errors is heard of; those gathered behind it are told, and make room."""
+    topic = new_topic(kafka)
+    heard: list[type] = []
+
+    async def three_and_one() -> list[type]:
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: heard.append(type(told["exception"])))
+        async with publishing(kafka, topic, linger_ms=50, max_records=3) as publisher:
+            values: list[Any] = [b"{}", "no bytes", b"{}"]
+            async with asyncio.timeout(1):
+                together = await asyncio.gather(*(publish(publisher, each) for each in values))
+                return [type(each) for each in (*together, await publish(publisher))]
+
+    assert asyncio.run(three_and_one()) == [Published, PublishFailed, PublishFailed, Published]
+    assert heard == [TypeError]
+    assert len(records(kafka, topic)) == 2
+
+
+def test_a_fault_at_the_end_leaves_no_producer_behind(kafka: str) -> None:
+    """Closing lets go of the brokers, also where what it hands over last is refused in a way that nobody expects."""
+    topic = new_topic(kafka)
+
+    async def closed() -> tuple[Published | Exception, bool]:
+        publisher = KafkaPublisher(kafka, topic, linger_ms=60_000)
+        await publisher.start()
+        with unconfirmed(publisher):
+            unheard = asyncio.create_task(publish(publisher))
+            await asyncio.sleep(0.2)
+            faulty: Any = "no bytes"
+            gathered = asyncio.create_task(publish(publisher, faulty))
+            await asyncio.sleep(0.2)
+            with pytest.raises(TypeError):
+                await publisher.close()
+        unheard.cancel()
+        async with asyncio.timeout(1):
+            return await gathered, publisher._link._producer._closed
+
+    told, is_closed = asyncio.run(closed())
+
+    assert isinstance(told, PublishFailed)
+    assert is_closed
+
+
 def test_nobody_waits_longer_than_the_deadline(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits that long is told so, whatever becomes of the record; it counts until then."""
     monkeypatch.setattr("ingest.publisher.DEADLINE_SECONDS", 0.1)

@@ -131,18 +131,6 @@ def test_an_unknown_marketplace_is_the_askers_mistake(api: Api) -> None:
     assert "'gone'" in answer.body["detail"]
 
 
-def test_metadata_names_what_there_is(api: Api) -> None:
-    """AuthZEN's metadata stands under the base that was asked."""
-    answer = api.ask("GET", "/.well-known/authzen-configuration", headers={"Host": "pdp.example.com"})
-
-    assert answer.status == 200
-    assert answer.body == {
-        "policy_decision_point": "http://pdp.example.com",
-        "access_evaluation_endpoint": "http://pdp.example.com/access/v1/evaluation",
-        "access_evaluations_endpoint": "http://pdp.example.com/access/v1/evaluations",
-    }
-
-
 def test_entitlements_of_a_customer(api: Api) -> None:
     """Every API of the catalog with its decision, those that are closed too."""
     answer = api.ask("GET", "/v1/customers/cus_open/entitlements")

@@ -20,6 +20,7 @@ from consumers.log import Source
 from consumers.telling import Health
 from entitlements import feed
 from schemas.access_change import AccessChange
+from tests.descriptors import beyond_select
 from tests.feeding import behind, disagreements, fed, learnt
 from tests.relaying import PARTITIONS, PATIENCE_S, Ground, end_sessions, wait_until
 from tests.stated import catalog, line, unpaid
@@ -121,6 +122,44 @@ def test_a_relay_that_was_overtaken_can_publish_no_more(ground: Ground) -> None:
     stale.close()
 
     assert [each.customer for each in sorted(ground.published(), key=lambda each: each.seq)] == ["cus_1", "cus_2"]
+
+
+def test_a_relay_that_wakes_while_it_opens_the_topic_publishes_nothing_older(ground: Ground) -> None:
+    """What it publishes it reads behind the fence: its successor's newer state stays the last of its key."""
+    is_opening, goes_on = threading.Event(), threading.Event()
+
+    def slowly(identity: str) -> FeedTopic:
+        if not is_opening.is_set():
+            is_opening.set()
+            goes_on.wait(PATIENCE_S)
+        return FeedTopic(ground.source, identity, topic=ground.topic)
+
+    learnt(ground.engine, line("cus_1"))
+    with ground.relaying(open_topic=slowly) as stopped:
+        wait_until(is_opening.is_set, "the first opens the topic")
+        end_sessions(ground)
+        with ground.relaying():
+            wait_until(ground.all_is_published, "its successor publishes what there was")
+            learnt(ground.engine, line("cus_1", invoice="in_2", line="il_2", quantity=2))
+            wait_until(lambda: [each.seq for each in behind(ground.engine)] == [2], "cus_1 is told anew")
+            wait_until(ground.all_is_published, "and published")
+            goes_on.set()
+            wait_until(lambda: bool(stopped) and stopped[-1].detail.startswith("stands by"), "the first stands by")
+            learnt(ground.engine, line("cus_2"))
+            wait_until(lambda: len(behind(ground.engine)) == 2, "cus_2 is told")
+            wait_until(ground.all_is_published, "its successor goes on, fenced as it was")
+
+    numbers = [each.seq for each in ground.published() if each.customer == "cus_1"]
+    assert numbers == sorted(numbers)
+    assert numbers[-1] == 2
+
+
+def test_a_relay_listens_also_where_many_files_are_open(ground: Ground) -> None:
+    """A descriptor from 1024 on is waited for as any other."""
+    with beyond_select(), ground.relaying() as said:
+        wait_until(lambda: bool(said), "it is at work")
+        learnt(ground.engine, line("cus_1"))
+        wait_until(ground.all_is_published, "published")
 
 
 def test_killed_between_kafka_and_the_table_it_publishes_again(ground: Ground) -> None:

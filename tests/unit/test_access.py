@@ -442,6 +442,15 @@ def test_an_answer_may_be_kept_until_it_would_change(at: str, kept: timedelta) -
     assert ask(JANUARY, at=at).max_age == kept
 
 
+@pytest.mark.parametrize(
+    ("at", "opens"), [("2025-12-01", "2026-01-01T00:00:00+00:00"), ("01-15", None), ("02-01", None)]
+)
+def test_a_denial_says_when_time_alone_may_end_it(at: str, opens: str | None) -> None:
+    """A cycle that is paid ahead opens at its start; an allowance says nothing of it, nor does what is over."""
+    found = ask(JANUARY, at=at).opens
+    assert (found and found.isoformat()) == opens
+
+
 # Scope
 
 

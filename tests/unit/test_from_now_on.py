@@ -64,6 +64,7 @@ def test_what_is_over_can_be_forgotten(known: list[int], terms: object, since: d
         until = asked[at].until
 
         assert found.decision == asked[at]
+        assert found.decision.opens == asked[at].opens
         assert found.since == at
         assert not asked[at].allowed or until is None or found.until <= until
         for later in within(everything, at, found.until):
@@ -73,6 +74,7 @@ def test_what_is_over_can_be_forgotten(known: list[int], terms: object, since: d
             assert told(last) == told(asked[at])
         for later in within(everything, at, found.next_boundary):
             assert replace(asked[later], max_age=asked[at].max_age) == asked[at], (at, later)
+            assert asked[later].opens == asked[at].opens, (at, later)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from entitlements.api.answering import Answer
-from entitlements.api.gateway_answers import cache_control, decided, rate_limit_policy
+from entitlements.api.gateway_answers import cache_control, decided, rate_limit_policy, same_until
 from entitlements.api.gateway_headers import Manners, as_http
 from entitlements.api.subjects import Subject, SubjectType
-from entitlements.domain.access import ALLOW_MAX_AGE, DENY_MAX_AGE
+from entitlements.domain.access import ALLOW_MAX_AGE
 from entitlements.domain.catalog import Enforcement
 from entitlements.domain.quotas import QuotaAllowed
 from tests.mounting import NOW, OWED, PAID
@@ -59,12 +59,40 @@ def test_no_cache_outlives_a_grant(left_us: int, asked_us: int) -> None:
     assert kept == 0 or now + timedelta(seconds=kept + 1) <= until
 
 
-@given(st.integers(1, DENY_MAX_AGE // timedelta(microseconds=1)))
-def test_a_denial_is_kept_as_long_as_its_decision_says(microseconds: int) -> None:
-    """In whole seconds, rounded down, and not at all while nobody answers: who pays meanwhile is to be let in."""
-    max_age = timedelta(microseconds=microseconds)
+@pytest.mark.parametrize(
+    ("left", "header"),
+    [
+        (None, "max-age=2, stale-if-error=300"),
+        (timedelta(days=9), "max-age=2, stale-if-error=300"),
+        (timedelta(minutes=5), "max-age=2, stale-if-error=297"),
+        (timedelta(seconds=3), "max-age=2, stale-if-error=0"),
+        (timedelta(seconds=2, milliseconds=999), "max-age=1, stale-if-error=0"),
+        (timedelta(milliseconds=1), "max-age=0, stale-if-error=0"),
+    ],
+)
+def test_a_denial_is_kept_no_longer_than_it_holds(left: timedelta | None, header: str) -> None:
+    """Two seconds, and while nobody answers until the next moment at which time alone may open, a second before it."""
+    assert cache_control(replace(OWED, opens=None if left is None else NOW + left), NOW) == header
 
-    assert seconds(cache_control(replace(OWED, max_age=max_age), NOW)) == {"max-age": max_age // timedelta(seconds=1)}
+
+@given(st.integers(0, 400_000_000), st.integers(0, 10_000_000))
+def test_no_cache_keeps_a_denial_into_the_next_cycle(left_us: int, asked_us: int) -> None:
+    """A cache that rounds up to a whole second is done with it before a cycle that is paid ahead begins."""
+    opens = NOW + timedelta(microseconds=left_us)
+    now = NOW + timedelta(microseconds=asked_us)
+    kept = sum(seconds(cache_control(replace(OWED, opens=opens), now)).values())
+
+    assert kept == 0 or now + timedelta(seconds=kept + 1) <= opens
+
+
+@given(st.booleans(), st.integers(0, 400_000_000))
+def test_what_was_written_out_is_sent_again_only_while_it_is_the_same(is_paid: bool, left_us: int) -> None:
+    """Until `same_until` the header is word for word what would be written then."""
+    boundary = NOW + timedelta(microseconds=left_us)
+    decision = replace(PAID, until=boundary) if is_paid else replace(OWED, opens=boundary)
+    last = same_until(decision, NOW + timedelta(seconds=90)) - timedelta.resolution
+
+    assert last < NOW or cache_control(decision, last) == cache_control(decision, NOW)
 
 
 @example("none")

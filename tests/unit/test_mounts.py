@@ -74,7 +74,7 @@ def test_a_denial_is_a_problem_that_says_where_to_pay() -> None:
         "pay_at": "https://invoice.example.com/i/open",
     }
     assert answer["Entitlement-Pay-At"] == "https://invoice.example.com/i/open"
-    assert answer["Cache-Control"] == "max-age=2"
+    assert answer["Cache-Control"] == "max-age=2, stale-if-error=300"
     assert answer["Content-Length"] == str(len(answer.body))
 
 
@@ -96,8 +96,8 @@ def test_a_denial_is_a_problem_that_says_where_to_pay() -> None:
         (Known(), forwarded(host=""), 403, "unknown_api", "max-age=2"),
         (Known(), [*forwarded(), (b"X-Forwarded-Uri", b"/orders/7")], 403, "unknown_api", "max-age=2"),
         (Known(), [*forwarded(), (b"X-Forwarded-Method", b"GET")], 403, "unknown_api", "max-age=2"),
-        (Known(), forwarded("/reports/7"), 403, "not_entitled", "max-age=2"),
-        (Known(decisions={"orders": LAPSED}), forwarded(), 402, "cycle_lapsed", "max-age=1"),
+        (Known(), forwarded("/reports/7"), 403, "not_entitled", "max-age=2, stale-if-error=300"),
+        (Known(decisions={"orders": LAPSED}), forwarded(), 402, "cycle_lapsed", "max-age=1, stale-if-error=300"),
         (Known(failure=CannotDecide("The database can't be reached.")), forwarded(), 503, "cannot_decide", "no-store"),
         (Known(failure=UnclearScope("Say which.")), forwarded(), 503, "cannot_decide", "no-store"),
     ],

@@ -88,16 +88,20 @@ def test_a_kept_allowance_ends_with_the_cycle(stand: Stand, nginx: Gateway) -> N
 
 
 def test_a_kept_allowance_ends_with_the_cycle_when_nobody_answers(stand: Stand, nginx: Gateway) -> None:
-    """While the query process is away the last answer holds, yet not past the end of the cycle: then 503."""
+    """While the query process is away the last answer holds, a denial too, but none past its cycle: then 503."""
     ends = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=ALLOWED_S + 4)
     stand.pay(customer := stand.customer(until=ends), longer := stand.customer())
     stand.until_told(200, customer)
     stand.until_told(200, longer)
+    stand.finalize(owing := stand.customer())
+    stand.until_told(402, owing)
+    denied = [ask(nginx, key=owing.key).status]
     told = [(ask(nginx, key=customer.key).status, ask(nginx, key=longer.key).status)]
     stand.plant.end("query")
     try:
         while datetime.now(UTC) < ends:
             told.append((ask(nginx, key=customer.key).status, ask(nginx, key=longer.key).status))
+            denied.append(ask(nginx, key=owing.key).status)
             time.sleep(0.1)
         after = [ask(nginx, key=each.key).status for each in (customer, longer)]
         stranger = ask(nginx, key="entkey_strangers").status
@@ -105,6 +109,7 @@ def test_a_kept_allowance_ends_with_the_cycle_when_nobody_answers(stand: Stand, 
         stand.plant.start("query")
         stand.plant.wait_until_ready()
 
+    assert set(denied) == {402}
     assert {(200, 200), (503, 200)} == set(told)
     assert sorted(told) == told
     assert (after, stranger) == ([503, 200], 503)

@@ -113,10 +113,12 @@ def test_connections_to_the_query_process_are_kept(stand: Stand, customer: Custo
 
 
 def test_an_api_that_is_away_is_not_taken_for_the_query_process(stand: Stand, customer: Customer) -> None:
-    """Where the API itself does not answer an open gateway says so, and does not try it again unchecked."""
+    """Where the API itself does not answer a gateway says so, to preflights too, and tries nothing unchecked."""
     told = {}
-    for name in stand.names:
-        with started(name, "open", query=stand.query, api=free_address(), token=TOKEN) as gateway:
-            told[name] = ask(gateway, key=customer.key).status
+    for name, variant in ((name, variant) for name in stand.names for variant in ("closed", "open")):
+        with started(name, variant, query=stand.query, api=free_address(), token=TOKEN) as gateway:
+            told[str(gateway)] = ask(gateway, key=customer.key)
+            told[f"{gateway}, preflight"] = ask(gateway, method="OPTIONS", headers=PREFLIGHT)
 
-    assert set(told.values()) <= {502, 503, 504}
+    assert {each.status for each in told.values()} <= {502, 503, 504}
+    assert [name for name, each in told.items() if b"ntitlement" in each.body] == []

@@ -130,6 +130,23 @@ def test_what_clients_pretend_never_reaches_the_api(stand: Stand) -> None:
         assert "x-http-method-override" not in each.reached.headers, gateway
 
 
+def test_no_client_has_headers_dropped_by_calling_them_its_connection_s(stand: Stand) -> None:
+    """Named in `Connection`, as what ends at the next hop is, our headers reach the API all the same, and none else."""
+    stand.pay(customer := stand.customer())
+    stand.until_told(200, customer)
+    named = ", ".join(("keep-alive", *(f"Entitlement-{name}" for name in NAMES)))
+    ways = {"Connection": named}, {"Connection": f"Upgrade, {named}", "Upgrade": "example/1"}
+
+    for headers in ways:
+        told = stand.everywhere(key=customer.key, headers={**PRETENDED, **headers})
+        for gateway, each in told.items():
+            assert each.reached is not None, (gateway, each)
+            given = {name: value for name, value in each.reached.headers.items() if name.startswith("entitlement")}
+            assert HEADERS == given.keys(), gateway
+            assert (given["entitlement-decision"], given["entitlement-customer"]) == ("allow", customer.id), gateway
+            assert not [name for name, value in given.items() if "pretended" in value], gateway
+
+
 def test_nobody_is_somebody_by_saying_so(stand: Stand) -> None:
     """Headers by which the gateway itself says who asks, and which gateway it is, open nothing for a client."""
     stand.pay(customer := stand.customer())

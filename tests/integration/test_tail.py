@@ -1,0 +1,48 @@
+"""What is new since a look, on a real PostgreSQL: how much of it is read, whatever there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from entitlements import tail
+from entitlements.everyone import CustomerName
+from entitlements.tail import EVERYTHING, Learnt, look
+from ops.database import SETTINGS, migrate
+from tests.asking import SETTINGS_SCHEMA, on
+
+MOST = 20
+
+
+@pytest.fixture
+def connection(fresh_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.Connection]:
+    """One in autocommit on a migrated database; of more than twenty rows everything is said."""
+    monkeypatch.setattr(tail, "MOST_ROWS", MOST)
+    with on(fresh_database) as engine:
+        migrate(engine, "public")
+        migrate(engine, SETTINGS_SCHEMA, SETTINGS)
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            yield connection
+
+
+def changed(connection: sa.Connection, times: int) -> None:
+    """So many rows about one customer, each of a transaction of its own."""
+    for _ in range(times):
+        connection.execute(
+            sa.text("INSERT INTO changes (integration, customer, consumer_group) VALUES ('main', 'cus_1', 'grants')")
+        )
+
+
+def test_rows_are_counted_before_they_are_told_apart(connection: sa.Connection) -> None:
+    """As many rows as are read, all about one customer, concern that one; one more, and nobody knows whom else."""
+    seen, _ = look(connection, None)
+    changed(connection, MOST)
+    seen, few = look(connection, seen)
+    changed(connection, MOST + 1)
+    seen, many = look(connection, seen)
+
+    assert few == Learnt(customers=frozenset({CustomerName(integration="main", customer="cus_1")}))
+    assert many == EVERYTHING
+    assert look(connection, seen)[1] == Learnt()
