@@ -63,14 +63,16 @@ class Asked:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
     """
-    What came of it: all answers, when each of the exchanges began and ended, and what they said of themselves; whether
-    facts are, *whole*, those of a run that was never wrong, after the first and after the last exchange.
+    All answers; when each of the exchanges began and ended, and what they said of themselves; whether facts are *whole*
+    in the end, those of a run that was never wrong; of whom gateways were *told* each time; who would *differ* by
+    `entitle rebuild --diff`, of those who were there when the version was wrong.
     """
 
     asked: list[Asked] = field(default_factory=list)
     exchanges: list[tuple[float, float, dict[str, Any]]] = field(default_factory=list)
     whole: list[bool] = field(default_factory=list)
     told: list[set[str]] = field(default_factory=list)
+    differ: set[str] = field(default_factory=set)
     rebuilt_s: float = 0.0
 
     def faults(self) -> list[str]:
@@ -131,6 +133,7 @@ def _exchange_under_load(place: Ground, address: str, played: Played) -> None:
         started = time.monotonic()
         command(place, "--no-follow", "--processes", "2", "--json")
         played_s = time.monotonic() - started
+        played.differ.update(differing(place))
         for way in ("--swap", "--swap-back", "--swap-back"):
             head = _head(place)
             began = time.monotonic()
@@ -237,11 +240,17 @@ def program(place: Ground, address: str, deadline_ms: int, *arguments: str) -> I
         process.wait(30)
 
 
-def command(place: Ground, *arguments: str) -> dict[str, Any]:
+def differing(place: Ground) -> set[str]:
+    """Who is answered otherwise by the rebuild; records that one side has yet to read are of new customers."""
+    told = command(place, "--diff", "--json", code=1)
+    return {each["customer"] for each in told["customers"] if each["customer"].startswith("cus_")}
+
+
+def command(place: Ground, *arguments: str, code: int = 0) -> dict[str, Any]:
     """`entitle rebuild` as a process; what it says for programs."""
     line: Sequence[str] = (sys.executable, "-m", "ops", "rebuild", *arguments)
     done = subprocess.run(line, env=environment(place), check=False, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     found = json.loads(done.stdout)
     assert isinstance(found, dict)
     return found
@@ -284,6 +293,7 @@ def main() -> None:
         tries, still = said["tries"], said["still_ms"]
         print(f"exchanged in {ended - began:.1f} s: still for {still} ms, {tries} tries, kept as {BEFORE}")
     print(f"{len(played.asked):,} questions, the slowest {1000 * slowest:.0f} ms; wrong or failed: {len(faults)}")
+    print(f"`--diff` named {sorted(played.differ)}")
     print(f"gateways were told of {[sorted(each) for each in played.told]}; facts as if never wrong: {played.whole}")
     for text, times in Counter(faults).most_common(10):
         print(f"  {times} times {text}")

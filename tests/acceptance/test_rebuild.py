@@ -10,10 +10,11 @@ DEADLINE_MS = 2_000
 
 
 def test_what_a_version_misread_is_rebuilt_and_swapped_while_gateways_ask() -> None:
-    """Not one wrong or failed answer; facts as if it had never been wrong; gateways told who changed, each time."""
+    """The comparison names who was misread; no wrong or failed answer; gateways told who changed; facts never wrong."""
     played = play(EVENTS, deadline_ms=DEADLINE_MS)
 
     assert played.faults() == []
+    assert played.differ == set(WRONG)
     assert played.told == [set(WRONG)] * 3
     assert played.whole == [True]
     assert len(played.asked) > A_SECOND * 3
