@@ -37,6 +37,9 @@ from tests.rebuilding import BEFORE, Ground, billed, ground, misreading, prepare
 
 WRONG = ("cus_3", "cus_77", "cus_150")
 CUSTOMERS = 200
+EVENTS_OF_ONE = 20
+"""Of a customer, where there are more events than those few have."""
+
 CLIENTS, A_SECOND = 4, 200
 SEEN_WITHIN_S = 1.0
 """How long a memory may answer what was true before a commit: the promise of every change."""
@@ -98,14 +101,14 @@ class Played:
 
 def play(events: int, *, deadline_ms: int = 500) -> Played:
     """With so many events that were misread; a question may wait so long for the database."""
-    played = Played()
+    played, many = Played(), max(CUSTOMERS, events // EVENTS_OF_ONE)
     with ExitStack() as until_done:
         folder = until_done.enter_context(tempfile.TemporaryDirectory())
         servers = until_done.enter_context(running(Path(folder), say=lambda _: None))
         assert servers.kafka is not None
         assert servers.database is not None
         source = prepare(servers.kafka.address)
-        put(source, *billed(events // 2, customers=CUSTOMERS))
+        put(source, *billed(events // 2, customers=many))
         place = until_done.enter_context(ground(source, servers.database.address))
         place.consume(misreading(WRONG))
         right = until_done.enter_context(never_wrong(place))
@@ -113,7 +116,7 @@ def play(events: int, *, deadline_ms: int = 500) -> Played:
         for command in (("consume", "grants", "revocations", "invoices"), ("query",), ("relay",)):
             until_done.enter_context(program(place, address, deadline_ms, *command))
         wait_until(lambda: answer(address, "cus_1", None) == RIGHT[None], "it answers")
-        wait_until(lambda: fed(place) == CUSTOMERS, "gateways are told of everybody")
+        wait_until(lambda: fed(place) == many, "gateways are told of everybody")
         _exchange_under_load(place, address, played)
         place.consume()
         right.consume()
