@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes images under the names that Dockerfile, docker-compose.yml and tests/servers.py use, where none can be pulled.
-# README.md beside this says what stands in for what. Takes two minutes; needs root, debootstrap, a Docker engine and
-# what `make demo` installs and fetches: the wheel of PostgreSQL 18 and Kafka's jars.
+# README.md beside this says what stands in for what. Takes two to six minutes; needs root, debootstrap, a Docker engine
+# and what `make demo` installs and fetches: the wheel of PostgreSQL 18 and Kafka's jars.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-$here/../../.venv/bin/python}

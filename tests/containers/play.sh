@@ -35,6 +35,30 @@ up_until_healthy() {
     fail "not healthy within $PATIENCE_S s"
 }
 progress() { $compose exec -T query entitle progress --json; }
+told() { # head and published of the feed, then what gateways are told of each customer
+    $compose exec -T postgres psql --username entitle --no-align --tuples-only \
+        --command 'SELECT head, published FROM entitlements.feed_position' entitle
+    $compose exec -T query python - <<'ASK'
+from urllib.request import Request, urlopen
+token = open("/run/secrets/query_tokens").read().strip()
+with urlopen(Request("http://127.0.0.1:8081/v1/snapshot", headers={"Authorization": f"Bearer {token}"})) as answer:
+    print(answer.read().decode(), end="")
+ASK
+}
+ALL_TOLD=$'^([1-9][0-9]*)\\|([0-9]+)\n[{]' # and at least one customer
+told_once_still() { # the same, once all that was said is told and on the topic: boundaries and relay come after the story
+    local begun=$SECONDS last="" now
+    while ((SECONDS - begun < PATIENCE_S)); do
+        now=$(told)
+        if [[ $now == "$last" && $now =~ $ALL_TOLD && ${BASH_REMATCH[1]} == "${BASH_REMATCH[2]}" ]]; then
+            echo "$now"
+            return
+        fi
+        last=$now
+        sleep 1
+    done
+    return 1
+}
 
 trap '$compose down --volumes --remove-orphans' EXIT
 deploy/compose/make-secrets.sh
@@ -59,15 +83,25 @@ for id in $($compose ps -a -q); do
         echo "$name"
         [[ $name == *"as 10001:10001" ]] || fail "$name is not one of ours"
     fi
+    for volume in $($docker inspect --format '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}' "$id"); do
+        [[ $volume == "${COMPOSE_PROJECT_NAME}_"* ]] || fail "$name has a volume that \`down\` leaves behind: $volume"
+    done
 done
 
+say "how much memory each takes, where the engine counts it"
+$compose ps -q | xargs $docker stats --no-stream --format '{{.Name}} {{.MemUsage}}' | sort
+
 say "down and up again: the data is kept"
+told_before=$(told_once_still) || fail "the relay has not told all within $PATIENCE_S s: $(told)"
 before=$(progress)
 $compose down
 up_until_healthy
 after=$(progress)
 echo "$before"
 [[ $before == "$after" ]] || fail "other offsets than before: $after"
+told_after=$(told_once_still) || fail "the relay has not told all within $PATIENCE_S s: $(told)"
+echo "head|published of the feed: $(head -n 1 <<<"$told_before"); customers told of: $(tail -n +2 <<<"$told_before" | wc -l)"
+[[ $told_before == "$told_after" ]] || fail "gateways are told something else than before: $told_after"
 $compose run --rm -T story | tail -n 1 || fail "the story, a second time"
 
 say "down"

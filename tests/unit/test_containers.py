@@ -60,6 +60,17 @@ def test_no_service_has_more_rights_than_it_needs(service: Mapping[str, Any]) ->
     assert not {"privileged", "cap_add", "network_mode", "pid", "ipc", "devices"} & service.keys()
 
 
+@pytest.mark.parametrize("name", ["kafka", "postgres"])
+def test_no_volume_is_without_a_name(name: str) -> None:
+    """What an image declares as volumes is mounted by name or in memory; `down` leaves those without a name behind."""
+    stand_in = (ROOT / "tests" / "containers" / name / "Dockerfile").read_text(encoding="utf-8")
+    declared = set(re.findall(r"/[\w/]+", "".join(re.findall(r"^VOLUME (.*)$", stand_in, re.MULTILINE))))
+    named = {volume.partition(":")[2] for volume in SERVICES[name]["volumes"]}
+
+    assert declared
+    assert declared <= named | set(SERVICES[name].get("tmpfs", []))
+
+
 @each
 def test_ports_are_published_on_this_machine_alone(service: Mapping[str, Any]) -> None:
     """What others may reach is the business of a proxy in front, which brings the TLS."""
