@@ -14,9 +14,11 @@ from entitlements.domain.access import Standing, decide
 from entitlements.domain.decision import Decision, Reason
 from entitlements.domain.from_now_on import boundaries, from_now_on, lasting
 from entitlements.domain.period import END_OF_TIME
+from tests.acts import block, grant
 from tests.explaining import case_of
 from tests.pure_core import plan, plans
-from tests.stripe_builders import Line, on, paid
+from tests.stripe_builders import Bill, Line, on, paid, written
+from tests.taking_back import charge, refund
 from tests.unit.test_why_anything import POOL, TERMS
 
 APIS = ("orders", "reports")
@@ -114,3 +116,100 @@ def test_a_long_history_weighs_no_more_than_its_end() -> None:
     assert len(case.standing.billed.cycles) == 28
     assert [cycle.invoice.id for cycle in left.billed.cycles] == ["in_29"]
     assert (left.billed.spans, dict(left.invoices), left.pay_at) == ((), {}, {})
+
+
+WITH_LEEWAY = plans(enterprise=plan(renewal_leeway="2h"), gold=plan(prices=["price_gold"], apis=["reports"]))
+
+
+def weighed(customer: Standing) -> list[int]:
+    """How many cycles, spans, closed periods, manual grants and blocks there are, and pages to pay on."""
+    billed = customer.billed
+    return [*map(len, (billed.cycles, billed.spans, billed.closed, customer.manual, customer.blocked, customer.pay_at))]
+
+
+def test_what_is_over_weighs_nothing_from_its_very_end() -> None:
+    """What ends at the moment is over: spans, what was withheld, grants, blocks. A cycle stays for denials to name."""
+    case = case_of(
+        paid(Line()),
+        charge(at="01-01"),
+        refund("succeeded", at="01-20"),
+        grant("01-03", "02-01", plan=None, apis=("labs",)),
+        block("01-04", "02-01"),
+        Bill(id="in_0", finalized="01-01", lines=(Line(id="il_0"),)),
+        at="02-01",
+    )
+
+    assert weighed(case.standing) == [2, 1, 1, 1, 1, 2]
+    assert weighed(from_now_on(case.standing, on("01-19T23:59"))) == [2, 1, 1, 1, 1, 2]
+    assert weighed(from_now_on(case.standing, on("01-20"))) == [2, 0, 1, 1, 1, 2]
+    assert weighed(from_now_on(case.standing, on("02-01"))) == [1, 0, 0, 0, 0, 0]
+    left = from_now_on(case.standing, on("01-20"))
+    assert (left.contradictory, left.billed.unmapped, dict(left.invoices)) == ((), (), {})
+
+
+def test_what_a_denial_may_name_is_kept_for_each_api() -> None:
+    """Of each API's lapsed cycles the one that ends last, and one that is paid later yet; no unpaid one."""
+    both = plans(enterprise=plan(apis=["orders"]), gold=plan(prices=["price_gold"], apis=["reports"]))
+    case = case_of(
+        Bill(id="in_0", finalized="01-01", lines=(Line(id="il_0", end="01-20"),)),
+        paid(Line(end="01-11"), id="in_1"),
+        paid(Line(id="il_2", price="price_gold", end="01-12"), id="in_2"),
+        paid(Line(id="il_3", end="01-10"), id="in_3"),
+        Bill(id="in_4", finalized="01-01", paid="02-10", lines=(Line(id="il_4", end="01-09"),)),
+        paid(Line(id="il_5", price="price_gold", end="01-08"), id="in_5"),
+        at="02-01",
+        terms=both,
+    )
+    left = from_now_on(case.standing, case.at)
+
+    assert sorted(cycle.invoice.id for cycle in left.billed.cycles) == ["in_1", "in_2", "in_4"]
+
+
+@pytest.mark.parametrize(
+    ("at", "since_reason", "until", "boundary"),
+    [
+        ("01-10", Reason.PAID, "02-01", "02-01"),
+        ("02-01", Reason.RENEWAL_LEEWAY, "02-01T01:59:50", "02-01T02:00"),  # at a boundary the next one counts
+        ("02-01T01:59:52.250", Reason.RENEWAL_LEEWAY, "02-01T01:59:53", "02-01T02:00"),  # told 7 s until 6 are left
+        ("02-01T02:00", Reason.CYCLE_LAPSED, "02-08", "02-08"),  # an invoice comes, paid ahead of its cycle
+        ("02-08", Reason.CYCLE_LAPSED, "02-09T23:59:58", "02-10"),  # that cycle begins, and may open
+        ("02-09T23:59:58.500", Reason.CYCLE_LAPSED, "02-09T23:59:59", "02-10"),
+        ("02-10", Reason.PAID, "03-01", "03-01"),
+        ("03-01T02:00", Reason.CYCLE_LAPSED, None, None),
+    ],
+)
+def test_a_decision_lasts_to_the_next_boundary_of_its_own_api(
+    at: str, since_reason: Reason, until: str | None, boundary: str | None
+) -> None:
+    """What begins and ends for another API, here at dates between, is no boundary; nor is what is behind."""
+    elsewhere = Line(id="il_9", price="price_gold", start="01-12", end="02-05")
+    case = case_of(
+        paid(Line()),
+        paid(Line(id="il_2", start="02-10", end="03-01"), id="in_2", at="02-08"),
+        paid(elsewhere, id="in_9"),
+        grant("01-13", "02-04", plan=None, apis=("labs",)),
+        at=at,
+        terms=WITH_LEEWAY,
+    )
+    found = lasting(from_now_on(case.standing, case.at), "orders", case.at, known_apis=case.known_apis)
+
+    assert (found.since, found.decision.reason) == (case.at, since_reason)
+    assert found.until == (END_OF_TIME if until is None else on(until))
+    assert found.next_boundary == (END_OF_TIME if boundary is None else on(boundary))
+
+
+def test_what_withholds_and_what_is_owed_are_boundaries() -> None:
+    """Each begins and ends a denial of another reason: a block, a refund, the end of what an invoice is owed for."""
+    case = case_of(
+        paid(Line()),
+        charge(at="01-01"),
+        refund("succeeded", at="01-20"),
+        block("01-04", "01-06"),
+        grant("01-15", "01-25"),
+        Bill(id="in_0", finalized="01-02", voided="01-12", lines=(Line(id="il_0", end="01-28"),)),
+        at="01-01",
+    )
+
+    found = {written(each) for each in boundaries(case.standing, "orders") if on("01-01") <= each < on("12-01")}
+    assert found == {"01-01", "01-02", "01-04", "01-06", "01-12", "01-15", "01-20", "01-25", "01-28", "02-01"}
+    assert not {"01-15", "01-20"} & {written(each) for each in boundaries(case.standing, "nothing")}
