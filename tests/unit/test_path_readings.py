@@ -30,6 +30,8 @@ def test_what_everybody_reads_the_same_has_one_reading(path: str) -> None:
         ("/a/%2e%2E/b", {"/a/../b", "/b"}),
         ("/../a", {"/../a", "/a"}),
         ("/a/..", {"/a/..", "/"}),
+        ("/a/b/..", {"/a/b/..", "/a/"}),
+        ("/a/.", {"/a/.", "/a/"}),
         ("/a%2Fb", {"/a/b", "/a%2Fb"}),
         ("/a;v=1/b", {"/a;v=1/b", "/a/b"}),
         ("/a%3Fx/b", {"/a?x/b", "/a"}),
@@ -63,6 +65,8 @@ def test_what_servers_differ_over_has_several(path: str, several: set[str]) -> N
         "/a#b",
         "/a%0Ab",
         "/a%00",
+        "/a%E2%80%A8b",
+        "/a%E2%80%A9b",
         "/%7F",
         "/a%",
         "/a%2",
@@ -81,6 +85,14 @@ def test_what_servers_differ_over_has_several(path: str, several: set[str]) -> N
 def test_what_cannot_be_trusted_has_none(path: str) -> None:
     """Not a path, not text, encoded twice or wrongly, with a backslash or what nobody sees, or too long."""
     assert readings(path) == frozenset()
+
+
+def test_the_longest_paths_are_still_read() -> None:
+    """A limit is the length of the longest that is taken."""
+    plain, other = "/" + "a" * (LONGEST_PATH - 1), "/;" + "a" * (LONGEST_NOT_PLAIN - 2)
+
+    assert (readings(plain), readings(plain + "a")) == ({plain}, frozenset())
+    assert (readings(other), readings(other + "a")) == ({other, "/"}, frozenset())
 
 
 SEGMENTS = st.sampled_from(

@@ -112,6 +112,10 @@ def test_news_of_any_api_and_any_block_are_told() -> None:
     assert not is_told_already(nothing, reports)
     longer = state(known(paid(), paid(Line(start="02-01", end="03-01"), id="in_2", at="01-09")), terms, on("01-10"))
     assert not is_told_already(orders, longer)
+    apis, gold = (given_by_hand(**given, end="01-15") for given in ({"apis": ("reports",)}, {"plan_name": "gold"}))
+    by_apis, by_plan = (state(each, terms, on("2025-12-30")) for each in (apis, gold))
+    assert stretches(by_apis, "reports") == stretches(by_plan, "reports")
+    assert not is_told_already(by_apis, by_plan), "the plan of the second stretch alone is another"
 
     def shut(start: str, end: str | None) -> AccessChange:
         """One whom nothing is open to anyway, so that the block alone differs."""

@@ -69,12 +69,12 @@ def test_an_event_names_its_object_and_customer_where_it_can(about: Json, expect
         ({"id": None}, "the event has no id"),
         ({"id": 7}, "the event has no id"),
         ({"type": ""}, "the event has no type"),
-        ({"created": None}, "created is None"),
+        ({"created": None}, "the event: created is None"),
         ({"created": "2026-01-01T00:00:00Z"}, "not a whole number"),
         ({"created": True}, "not a whole number"),
         ({"created": 10**18}, "not a time in Unix seconds"),
         ({"created": 10**19}, "not a whole number"),
-        ({"data": None}, "no data.object"),
+        ({"data": None}, "^the event has no data.object"),
         ({"data": {}}, "no data.object"),
         ({"data": {"object": []}}, "no data.object"),
     ],
@@ -203,6 +203,16 @@ def test_left_out_lines_are_noticed() -> None:
     assert not invoice.lines_complete
 
 
+def test_a_list_that_says_nothing_of_more_is_whole() -> None:
+    """As Stripe's examples and old fixtures show it."""
+    body = snapshot(paid(), "paid")
+    del body["lines"]["has_more"]
+    invoice = read_invoice(event("invoice.paid", body, at="01-01"))
+
+    assert invoice is not None
+    assert invoice.lines_complete
+
+
 # Where the price is
 
 
@@ -325,6 +335,9 @@ def harmed(path: str, value: Any) -> Json:
         ("due_date", 10**15, "invoice in_1: due_date is 1000000000000000, not a time in Unix seconds"),
         ("due_date", 250_000_000_000, "invoice in_1: due_date is 250000000000, which is in the year 9892"),
         ("status_transitions.paid_at", 1.5, "invoice in_1: paid_at is 1.5, not a whole number"),
+        ("status_transitions.finalized_at", 1.5, "invoice in_1: finalized_at is 1.5, not a whole number"),
+        ("status_transitions.voided_at", "", "invoice in_1: voided_at is '', not a whole number"),
+        ("status_transitions.marked_uncollectible_at", [], "invoice in_1: marked_uncollectible_at is a list, not a"),
         ("lines", None, "invoice in_1 has no list of lines"),
         ("lines.data", None, "invoice in_1 has no list of lines"),
         ("lines.data", {}, "invoice in_1 has no list of lines"),
