@@ -218,7 +218,8 @@ BETWEEN_TWO = "replay.Replaying._step = held(replay.Replaying._step)"
 def program(place: Place, *arguments: str, held: str) -> subprocess.Popen[bytes]:
     """The replay in a process of its own, ten records at a time, which waits for a line before each step is done."""
     stepwise = (
-        "import sys; from ops import cli, replay; replay.AT_ONCE = 10; "
+        "import signal, sys; from ops import cli, replay; replay.AT_ONCE = 10; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "  # whoever runs the tests may have it ignored
         f"held = lambda do: lambda *given: (sys.stdin.readline(), do(*given))[1]; {held}; cli.main()"
     )
     environment = {
