@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -193,7 +192,8 @@ def test_kill_9_and_ctrl_c_in_the_middle_and_the_rest_is_read_once(place: Place)
     for number, ending in enumerate((signal.SIGKILL, signal.SIGINT, signal.SIGKILL)):
         with program(place, "--all" if number == 0 else "--resume", held=IN_A_TRANSACTION) as process:
             go_on(place, process, 3)
-            end(process, ending)
+            process.send_signal(ending)
+            process.wait(PATIENCE_S)
         assert process.returncode == (130 if ending is signal.SIGINT else -signal.SIGKILL)
         assert (steps(place), 0 < len(facts(place)["grants"]) < lost) == (3 * (number + 1), True)
     replayed(place, "--event", "catalog-1")  # one that is finished is not what is gone on with
@@ -235,16 +235,6 @@ def program(place: Place, *arguments: str, held: str) -> subprocess.Popen[bytes]
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-
-
-def end(process: subprocess.Popen[bytes], ending: signal.Signals) -> None:
-    """Once more where it goes unheard: Python may look for signals just before it begins to wait for a line."""
-    for _ in range(6):
-        process.send_signal(ending)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(PATIENCE_S / 6)
-            return
-    raise AssertionError(f"it has not ended by {ending.name}")
 
 
 def go_on(place: Place, process: subprocess.Popen[bytes], count: int) -> None:
