@@ -29,6 +29,7 @@ from consumers.telling import STARTING, Health
 from consumers.told import Catalogs, Step, take_step
 from entitlements import feed
 from entitlements.ledger import CHANGES_CHANNEL
+from entitlements.rows import as_of_a_statement
 
 logger = logging.getLogger(__name__)
 
@@ -196,9 +197,7 @@ class _Relay:
         return True
 
     def _publish_some(self, session: Connection) -> bool:
-        if (
-            self.topic is None
-        ):  # before any state is read: what was read before it fences others may be older than theirs
+        if self.topic is None:  # before any state is read: what is read before it fences others may be older
             with session.begin():
                 identity = feed.identity(session)
             self.topic = self.open_topic(identity)
@@ -240,10 +239,11 @@ class _Relay:
 
 
 def _wait(session: Connection, seconds: float) -> None:
-    """Until somebody notifies of a change, or so many seconds."""
+    """Until somebody notifies of a change, or so many seconds; raises as a statement does where the session is lost."""
     driver: Any = session.connection.driver_connection
     poll = select.poll()
     poll.register(driver, select.POLLIN)
     poll.poll(seconds * 1000)
-    driver.poll()
+    with as_of_a_statement(session, "LISTEN"):
+        driver.poll()
     driver.notifies.clear()

@@ -9,7 +9,8 @@ statement once: to plan them anew for a batch of thirty took PostgreSQL as long 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any
@@ -62,9 +63,15 @@ def copied(value: Any) -> str:
 def copy(connection: Connection, statement: str, lines: str) -> None:
     """Run a `COPY … FROM STDIN` with *lines* of its text format. Raises what SQLAlchemy's own statements do."""
     driver: Any = connection.connection.dbapi_connection
+    with as_of_a_statement(connection, statement), driver.cursor() as cursor:
+        cursor.copy_expert(statement, StringIO(lines))
+
+
+@contextmanager
+def as_of_a_statement(connection: Connection, statement: str) -> Iterator[None]:
+    """The driver spoken to directly raises what SQLAlchemy's own statements do, and not psycopg2's errors."""
     try:
-        with driver.cursor() as cursor:
-            cursor.copy_expert(statement, StringIO(lines))
+        yield
     except psycopg2.Error as error:
         raise DBAPIError.instance(
             statement, None, error, psycopg2.Error, hide_parameters=True, dialect=connection.dialect

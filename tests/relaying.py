@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import sqlalchemy as sa
-from kafka import KafkaConsumer
+from kafka import KafkaAdminClient, KafkaConsumer
+from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -24,7 +26,8 @@ from entitlements import feed
 from ops.database import engine
 from schemas.access_change import AccessChange
 from schemas.codec import decode_change
-from tests.feeding import SCHEMA, SETTINGS_SCHEMA
+from tests.feeding import SCHEMA, SETTINGS_SCHEMA, fed, learnt
+from tests.stated import catalog
 
 PATIENCE_S = 30.0
 PARTITIONS = 2
@@ -115,6 +118,25 @@ class Ground:
         with self.engine.begin() as connection:
             position = feed.position(connection)
             return not feed.waiting(connection, most=1) and position.published == position.head > 0
+
+
+@contextmanager
+def grounded(kafka: str, database: str) -> Iterator[Ground]:
+    """Such a ground on these servers; its topic is deleted in the end."""
+    topic = f"changes-{uuid.uuid4().hex}"
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
+    admin.create_topics(
+        {topic: {"num_partitions": PARTITIONS, "replication_factor": 1, "configs": {"cleanup.policy": "compact"}}},
+        wait_for_metadata=True,
+    )
+    try:
+        with fed(database) as on:
+            learnt(on, catalog())
+            yield Ground(url=database, engine=on, source=Source(bootstrap=kafka), topic=topic)
+        with suppress(KafkaError):
+            admin.delete_topics([topic])
+    finally:
+        admin.close()
 
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:

@@ -125,7 +125,12 @@ class Plant:
     def catch_up(self) -> None:
         """Wait until every group has read what is in the log now, whatever comes meanwhile."""
         ends = self.ends()
-        wait_until(lambda: not any(left > 0 for left in self._left(ends).values()), "all is read", self.behind)
+        wait_until(lambda: not any(left > 0 for left in self._left(ends).values()), "all is read", self._plight)
+
+    def _plight(self) -> str:
+        """What a person needs who has to find out why nothing goes on: who is behind, who is dead, their last words."""
+        last = {name: self.said(name).splitlines()[-3:] for name in sorted(self._running)}
+        return f"behind {self.behind()}, dead {self.dead()}, last words {last}"
 
     def ends(self) -> Mapping[int, int]:
         """The end of each partition of Stripe's events."""

@@ -4,42 +4,28 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, NodeNotReadyError
 
 from consumers import relay
 from consumers.feed_topic import FeedTopic
-from consumers.log import Source
 from consumers.telling import Health
 from entitlements import feed
 from schemas.access_change import AccessChange
 from tests.descriptors import beyond_select
-from tests.feeding import behind, disagreements, fed, learnt
-from tests.relaying import PARTITIONS, PATIENCE_S, Ground, end_sessions, wait_until
-from tests.stated import catalog, line, unpaid
+from tests.feeding import behind, disagreements, learnt
+from tests.relaying import PATIENCE_S, Ground, end_sessions, grounded, wait_until
+from tests.stated import line, unpaid
 
 
 @pytest.fixture
 def ground(kafka: str, fresh_database: str) -> Iterator[Ground]:
-    topic = f"changes-{uuid.uuid4().hex}"
-    admin = KafkaAdminClient(bootstrap_servers=kafka)
-    admin.create_topics(
-        {topic: {"num_partitions": PARTITIONS, "replication_factor": 1, "configs": {"cleanup.policy": "compact"}}},
-        wait_for_metadata=True,
-    )
-    with fed(fresh_database) as on:
-        learnt(on, catalog())
-        yield Ground(url=fresh_database, engine=on, source=Source(bootstrap=kafka), topic=topic)
-    with suppress(KafkaError):
-        admin.delete_topics([topic])
-    admin.close()
+    with grounded(kafka, fresh_database) as made:
+        yield made
 
 
 def latest(states: list[AccessChange]) -> dict[str, AccessChange]:
