@@ -31,7 +31,10 @@ def test_a_relay_whose_server_is_killed_while_it_waits_goes_on(kafka: str, fresh
 def relays_own(opened: list[Driver], ground: Ground) -> Driver:
     """The one of them that holds the relay's lock."""
     with ground.engine.begin() as connection:
-        holder = connection.execute(sa.text("SELECT pid FROM pg_locks WHERE locktype = 'advisory'")).scalar_one()
+        of_this_database = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        holder = connection.execute(
+            sa.text(f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND {of_this_database}")  # noqa: S608
+        ).scalar_one()
     [own] = [each for each in opened if not each.closed and each.info.backend_pid == holder]
     return own
 
