@@ -97,27 +97,32 @@ class Ground:
 
     def published(self) -> list[AccessChange]:
         """All on the topic, as a reader of what is committed sees it, by partition."""
-        consumer = KafkaConsumer(
-            bootstrap_servers=self.source.bootstrap, isolation_level="read_committed", enable_auto_commit=False
-        )
-        places = [TopicPartition(self.topic, number) for number in range(PARTITIONS)]
-        consumer.assign(places)
-        consumer.seek_to_beginning(*places)
-        ends, found = consumer.end_offsets(places), []
-        while any(consumer.position(place) < ends[place] for place in places):
-            for records in consumer.poll(timeout_ms=200).values():
-                for record in records:
-                    state = decode_change(record.value, record.headers)
-                    assert record.key.decode() == f"{state.integration}|{state.customer}"
-                    found.append(state)
-        consumer.close()
-        return found
+        return published(self.source, self.topic)
 
     def all_is_published(self) -> bool:
         """Whether nothing waits, and all that has a number is on the topic."""
         with self.engine.begin() as connection:
             position = feed.position(connection)
             return not feed.waiting(connection, most=1) and position.published == position.head > 0
+
+
+def published(source: Source, topic: str) -> list[AccessChange]:
+    """All on *topic*, as a reader of what is committed sees it, by partition."""
+    consumer = KafkaConsumer(
+        bootstrap_servers=source.bootstrap, isolation_level="read_committed", enable_auto_commit=False
+    )
+    places = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+    consumer.assign(places)
+    consumer.seek_to_beginning(*places)
+    ends, found = consumer.end_offsets(places), []
+    while any(consumer.position(place) < ends[place] for place in places):
+        for records in consumer.poll(timeout_ms=200).values():
+            for record in records:
+                state = decode_change(record.value, record.headers)
+                assert record.key.decode() == f"{state.integration}|{state.customer}"
+                found.append(state)
+    consumer.close()
+    return found
 
 
 @contextmanager

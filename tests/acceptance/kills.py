@@ -18,14 +18,14 @@ from tests.acceptance.relay import Exchange
 from tests.acceptance.running import Running
 from tests.processes import children_with
 
-KAFKA, POSTGRES, BACKEND, CONSUMERS = "Kafka", "PostgreSQL", "a backend of PostgreSQL", "consumers"
+KAFKA, POSTGRES, BACKEND, CONSUMERS = "Kafka", "PostgreSQL", "a backend of PostgreSQL", "consume"
 SERVERS = {KAFKA: b"\0kafka.Kafka\0", POSTGRES: b"/postgres\0-D\0"}
 """What stands in their command lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A process that is killed in its turn; *runs* is the listener, the server or the consumers missed then."""
+    """A process that is killed in its turn; *runs* is the listener, the server or the kind of process missed then."""
 
     name: str
     runs: str
@@ -88,6 +88,7 @@ def targets(programs: Sequence[Running]) -> list[Target]:
     """Every process of *programs*, the first of which runs the servers, in an order that keeps the servers apart."""
     ingest, query = (_each(programs, name) for name in ("ingest", "query"))
     consumers = _each(programs, "consume", *CONSUMER_GROUPS)
+    relays, boundaries = (_each(programs, name) for name in ("relay", "boundaries"))
     servers = programs[0].process.pid
 
     def backend() -> int | None:
@@ -98,7 +99,7 @@ def targets(programs: Sequence[Running]) -> list[Target]:
     kafka = Target(name=KAFKA, runs=KAFKA, pid=lambda: _first(children_with(servers, SERVERS[KAFKA])))
     postgres = Target(name=POSTGRES, runs=POSTGRES, pid=lambda: _first(children_with(servers, SERVERS[POSTGRES])))
     one_of_its = Target(name=BACKEND, runs=POSTGRES, pid=backend)
-    return [*ingest, kafka, *consumers, postgres, *query, one_of_its]
+    return [*ingest, kafka, *consumers, *relays, postgres, *query, *boundaries, one_of_its]
 
 
 def _each(programs: Sequence[Running], *command: str) -> list[Target]:
@@ -108,7 +109,7 @@ def _each(programs: Sequence[Running], *command: str) -> list[Target]:
         listeners = {"ingest": program.edge.ingest, "query": program.edge.query}
         return Target(
             name=f"{command[0]} {number}",
-            runs=listeners.get(command[0], CONSUMERS).removeprefix("http://"),
+            runs=listeners.get(command[0], command[0]).removeprefix("http://"),
             pid=lambda: _first(children_with(program.process.pid, words)),
         )
 

@@ -27,6 +27,7 @@ from ops.processes import group
 from schemas.topics import CONSUMER_GROUPS
 from tests.acceptance.kills import Read
 from tests.acceptance.relay import Exchange
+from tests.acceptance.told import misfed, untold
 
 LIVE, REPLAYED = "entitlements", "replayed"
 FACTS = tuple(TABLE_OF.values())
@@ -48,15 +49,19 @@ class Reckoning:
         self._engine.dispose()
 
     def behind(self) -> list[str]:
-        """The groups that are not at the log's end, as it is now, in words; or the server that can't be asked yet."""
+        """
+        The groups that are not at the log's end, as it is now, and what the relay has still to tell, in words; or the
+        server that can't be asked yet.
+        """
         at = consumer_offsets.c
         try:
             self.ends = ends_of(self._source, {topic for topics in CONSUMER_GROUPS.values() for topic in topics})
             rows = self._rows(sa.select(at.consumer_group, at.topic, at.partition, at.next_offset))
+            left = untold(self._engine)
         except (KafkaError, sa.exc.OperationalError) as error:
             return [reason(error)]
         found = {(group, (topic, number)): next_offset for group, topic, number, next_offset in rows}
-        return [
+        return left + [
             f"{name} goes on from {found.get((name, partition))} in {partition}, whose end is {self.ends[partition]}"
             for name, partition in self._read_by_groups()
             if found.get((name, partition)) != self.ends[partition]
@@ -85,6 +90,7 @@ class Reckoning:
             *self._set_aside(),
             *self._unlike_the_replay(),
             *self._not_where_it_was_said(deliveries),
+            *misfed(self._engine, self._source),
         ]
 
     def _replay(self) -> None:

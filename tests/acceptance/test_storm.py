@@ -29,4 +29,11 @@ def test_every_process_killed_in_turn(stack_folder: Path) -> None:
         after = storm(over, tales, seconds=EVERY_S * (len(targets(over.programs)) + 1), every_s=EVERY_S)
 
     assert after.wrong == []
-    assert {kill.target.name for kill in after.kills.done} > {"ingest 1", "query 1", "consume 1", "Kafka"}
+    assert {kill.target.name for kill in after.kills.done} > {
+        "ingest 1",
+        "query 1",
+        "consume 1",
+        "relay 1",
+        "boundaries 1",
+        "Kafka",
+    }
