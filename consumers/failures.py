@@ -49,11 +49,13 @@ class TooManyDeadLetters(Exception):
     """
     So many records in a row could not be read that the program is to blame; those up to the limit are set aside.
 
-    The next one is at *offset* of the partition *source*; from there on nothing of it was recorded.
+    The next one is at *offset* of the partition *source*; from there on nothing of it was recorded. *what* happened is
+    the text without what to do about it.
     """
 
-    def __init__(self, text: str, *, source: Partition, offset: int) -> None:
-        super().__init__(text)
+    def __init__(self, what: str, cure: str, *, source: Partition, offset: int) -> None:
+        super().__init__(f"{what} {cure}")
+        self.what = what
         self.source = source
         self.offset = offset
 
@@ -144,10 +146,10 @@ def too_many(group: str, record: Record, in_a_row: int, error: Exception) -> Too
     where = f"{record.topic}-{record.partition}"
     return TooManyDeadLetters(
         f"{group} has set aside {in_a_row} records in a row of {where}, and the next one can't be read either (offset "
-        f"{record.offset}: {reason(error)}). Rather the program is wrong than all of them. See `entitle dead-letters "
-        f"list --group {group}`. If the program is wrong, start a version that can read them, then `entitle "
-        f"dead-letters redrive --group {group}`. If they are really bad, `entitle dead-letters discard --group {group} "
-        "--reason …` lets it go on.",
+        f"{record.offset}: {reason(error)}).",
+        f"Rather the program is wrong than all of them. See `entitle dead-letters list --group {group}`. If the "
+        "program is wrong, start a version that can read them, then `entitle dead-letters redrive --group "
+        f"{group}`. If they are really bad, `entitle dead-letters discard --group {group} --reason …` lets it go on.",
         source=record.source,
         offset=record.offset,
     )

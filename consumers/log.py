@@ -204,6 +204,11 @@ class Log:
         """The offset that would be read next, past what holds no records (a transaction's marker)."""
         return int(self._consumer.position(TopicPartition(*partition), timeout_ms=ANSWER_MS) or 0)
 
+    def ends(self) -> dict[Partition, int]:
+        """Behind the last record of each of its partitions, as Kafka has it now."""
+        found = self._consumer.end_offsets(self._consumer.assignment(), timeout_ms=ANSWER_MS)
+        return {(partition.topic, partition.partition): int(end) for partition, end in found.items()}
+
     def report(self, next_offsets: Mapping[Partition, int], *, now: bool = False) -> bool:
         """
         Tell Kafka how far Postgres is, for tools that show lag; at most once a second, and nobody fails for it.

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from kafka.errors import KafkaError
 from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
-from consumers.failures import AnotherLog, OffsetOutOfRange, TooManyDeadLetters
+from consumers.failures import AnotherLog, OffsetOutOfRange, TooManyDeadLetters, reason
 from ops import brake, processes, settings
 from ops.act_commands import block, grant, revoke, unblock
 from ops.acts_listing import acts
@@ -234,6 +235,8 @@ def main() -> None:
         _end(str(error), 1)
     except DBAPIError as error:
         _end(complaint(error), 1)
+    except KafkaError as error:
+        _end(f"Kafka, which is where ENTITLE_KAFKA says, did not do what it was asked: {reason(error)}", 1)
     except OSError as error:
         _end(f"{error.filename or 'the operating system'}: {error.strerror or error}", 1)
 

@@ -23,13 +23,15 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from consumers.batch import transaction_on
+from consumers.extent import start
 from consumers.record import Partition
 from consumers.runner import run
-from entitlements import beside
+from entitlements import beside, ledger
 from ops.database import migrate
 from ops.how_far import how_far
 from ops.operator_log import LogUnavailable
-from ops.rebuild_place import Place, begun_by_this_version, checked, first_note, lags
+from ops.rebuild_place import BEGIN_ANEW, Place, begun_by_this_version, checked, first_note, lags
 from ops.rebuild_seat import Seat
 from ops.server import tied
 
@@ -58,7 +60,7 @@ class Built:
 
 
 class Leaving(Exception):
-    """Somebody else is to have the rebuild."""
+    """Somebody else is to have what is built."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,9 @@ class Building:
         database = self.place.database(self.place.names.live)
         try:
             with database.begin() as connection:
-                checked(beside.find(connection, self.place.names.live), f"schema {self.place.names.live} that serves")
+                live = self.place.names.live
+                cure = "run `entitle migrate`"
+                checked(beside.find(connection, live), f"schema {live} that serves: {cure}", cure=cure)
                 found = beside.find(connection, self.schema)
                 if found is None:
                     beside.make(connection, self.schema, first_note())
@@ -85,7 +89,7 @@ class Building:
             if found is None or found.step is None:
                 migrate(database, self.schema)
             with database.begin() as connection:
-                checked(beside.find(connection, self.schema), f"schema {self.schema}")
+                checked(beside.find(connection, self.schema), f"schema {self.schema}", cure=BEGIN_ANEW)
                 if not self.place.positions(connection, self.schema):
                     beside.without_lookups(connection, self.schema)
         finally:
@@ -101,6 +105,7 @@ class Building:
                 records += self._some(database, left)
                 if sum(left.values()) <= FEW:
                     break
+            self._begin_everywhere(database)
             self._finish(database)
         finally:
             database.dispose()
@@ -197,6 +202,17 @@ class Building:
             )
             for partition, end in ends.items()
         }
+
+    def _begin_everywhere(self, database: Engine) -> None:
+        """Also in partitions that hold nothing: nobody has read there, and what has not begun is not whole."""
+        starts = [
+            start(each.name, partition, extent)
+            for partition, extent in self.place.extents().items()
+            for each in self.place.groups
+            if partition[0] in each.topics
+        ]
+        with transaction_on(database, self.schema) as connection:
+            ledger.begin(connection, starts)
 
     def _finish(self, database: Engine) -> None:
         """What questions need, and PostgreSQL's planner; where it is there already, nothing."""

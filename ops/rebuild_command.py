@@ -22,13 +22,23 @@ from consumers.extent import Extent
 from consumers.record import Partition
 from entitlements import beside
 from entitlements.beside import Schema
+from entitlements.everyone import CustomerName
 from ops import rebuild_shown, settings
 from ops.explain_commands import console
 from ops.processes import spare_the_collector
 from ops.rebuild import Building, Leaving, read_part
 from ops.rebuild_difference import Agreed
 from ops.rebuild_difference_told import news_of, tell
-from ops.rebuild_place import CannotRebuild, Place, begun_by_this_version, checked, lags, place
+from ops.rebuild_place import (
+    BEGIN_ANEW,
+    CannotRebuild,
+    Place,
+    begun_by_this_version,
+    checked,
+    lags,
+    place,
+    reading_into,
+)
 from ops.rebuild_seat import seated
 from ops.rebuild_shown import Standing
 from ops.rebuild_swap import Swapping
@@ -41,6 +51,9 @@ LOW_PRIORITY = 10
 
 NEAR = 10_000
 """Records that a rebuild may be behind to be swapped: they are read first, which should be a moment."""
+
+SWAPPED_OUT = "schema that was swapped out"
+DROP_IT = "swap back with the version whose they are, or drop it with `entitle rebuild --drop`"
 
 
 @click.command()
@@ -87,26 +100,31 @@ def rebuild(
     if part is not None:
         _read_part(there, part)
         return
-    ask = _asking(yes)
-    say = _say(as_json)
-    many = processes or os.cpu_count() or 1
-    document: dict[str, Any]
-    match way:
-        case "build":
-            document, told = _build(there, many, follows=not no_follow, say=say)
-        case "status":
-            standing = _standing(there)
-            document, told = rebuild_shown.document(standing), rebuild_shown.shown(standing)
-        case "swap":
-            document, told = _swap(there, agreed, ask, say)
-        case "swap_back":
-            document, told = _swap_back(there, many, agreed, ask, say)
-        case _:
-            document, told = _drop(there, way, ask)
+    with reading_into(there.names.before if way == "swap_back" else there.names.rebuild, there.names.live):
+        document, told = _done(there, way, agreed, processes or os.cpu_count() or 1, not no_follow, yes, as_json)
     if as_json:
         click.echo(json.dumps(document))
     else:
         console().print(told, soft_wrap=False, highlight=False)
+
+
+def _done(
+    there: Place, way: str, agreed: Agreed, processes: int, follows: bool, yes: bool, as_json: bool
+) -> tuple[dict[str, Any], str]:
+    """Do it; what was done, for programs and for people."""
+    ask, say = _asking(yes), _say(as_json)
+    match way:
+        case "build":
+            return _build(there, processes, follows=follows, say=say)
+        case "status":
+            standing = _standing(there)
+            return rebuild_shown.document(standing), rebuild_shown.shown(standing)
+        case "swap":
+            return _swap(there, agreed, ask, say)
+        case "swap_back":
+            return _swap_back(there, processes, agreed, ask, say)
+        case _:
+            return _drop(there, way, ask)
 
 
 def _way(asked: list[str], *, diff: bool, one: bool, unasked: bool) -> str:
@@ -152,18 +170,41 @@ def _swap(
 ) -> tuple[dict[str, Any], str]:
     standing = _standing(there)
     _may_be_swapped(standing)
+    if standing.before is not None:
+        say(rebuild_shown.drops(standing.before))
     ask(f"Swap the rebuild ({standing.rebuild_behind:,} records behind) in for {there.names.live}?")
     with seated(there, wait=True) as seat:
         _may_be_swapped(_standing(there))
-        Building(place=there, schema=there.names.rebuild, seat=seat, processes=1, say=say).catch_up()
-        news = news_of(there, there.names.rebuild, agreed, command="entitle rebuild --swap")
+        building = Building(place=there, schema=there.names.rebuild, seat=seat, processes=1, say=say)
+        news = _caught_up_with_news(building, agreed, say, command="entitle rebuild --swap")
         swapped = Swapping(place=there, coming=there.names.rebuild, news=news, say=say).swap()
     return rebuild_shown.swapped_document(swapped, there.names), rebuild_shown.swapped(swapped, there.names)
 
 
+def _caught_up_with_news(
+    building: Building, agreed: Agreed, say: Callable[[str], None], *, command: str
+) -> frozenset[CustomerName]:
+    """
+    Whose access changes with what is built, which is caught up with the log before the look, and after it once more: a
+    look takes minutes where many differ, and what came meanwhile nobody is to wait for. Raises `Braked`.
+    """
+    try:
+        building.catch_up()
+        news = news_of(building.place, building.schema, agreed, command=command)
+        records, _ = building.catch_up()
+    except Leaving as error:
+        raise CannotRebuild(
+            "another `entitle rebuild` waits to swap or to drop what is built, and has it now (or PostgreSQL has ended "
+            "this one's session). This one has changed nothing; `entitle rebuild --status` says what there is."
+        ) from error
+    if records:
+        say(f"read {records:,} more records, which came meanwhile")
+    return news
+
+
 def _may_be_swapped(standing: Standing) -> None:
     """Raises `CannotRebuild` for what is not there, not of this version, not finished or far behind."""
-    begun_by_this_version(checked(standing.rebuild, "rebuild; `entitle rebuild` begins one"))
+    begun_by_this_version(checked(standing.rebuild, "rebuild; `entitle rebuild` begins one", cure=BEGIN_ANEW))
     if standing.is_unfinished or standing.rebuild_behind > NEAR:
         raise CannotRebuild(
             f"the rebuild is not finished: {standing.rebuild_behind:,} records are left to read"
@@ -175,21 +216,18 @@ def _swap_back(
     there: Place, processes: int, agreed: Agreed, ask: Callable[[str], None], say: Callable[[str], None]
 ) -> tuple[dict[str, Any], str]:
     standing = _standing(there)
-    checked(standing.before, "schema that was swapped out")
+    checked(standing.before, SWAPPED_OUT, cure=DROP_IT)
     ask(f"Exchange {there.names.live} and what was swapped out ({standing.before_behind:,} records behind)?")
     with seated(there, wait=True) as seat:
-        checked(_standing(there).before, "schema that was swapped out")
+        checked(_standing(there).before, SWAPPED_OUT, cure=DROP_IT)
         back = Building(place=there, schema=there.names.before, seat=seat, processes=processes, say=say)
-        back.catch_up()
-        news = news_of(there, there.names.before, agreed, command="entitle rebuild --swap-back")
+        news = _caught_up_with_news(back, agreed, say, command="entitle rebuild --swap-back")
         swapped = Swapping(place=there, coming=there.names.before, news=news, say=say).swap()
     return rebuild_shown.swapped_document(swapped, there.names), rebuild_shown.swapped(swapped, there.names)
 
 
 def _drop(there: Place, way: str, ask: Callable[[str], None]) -> tuple[dict[str, Any], str]:
-    name, what = (
-        (there.names.rebuild, "rebuild") if way == "discard" else (there.names.before, "schema that was swapped out")
-    )
+    name, what = (there.names.rebuild, "rebuild") if way == "discard" else (there.names.before, SWAPPED_OUT)
     gone = [name] if way == "discard" else [name, there.names.older]
 
     def found(connection: Connection) -> list[str]:
@@ -254,7 +292,9 @@ def _read_part(there: Place, part: str) -> None:
     spare_the_collector()
     os.nice(LOW_PRIORITY)
     wanted = json.loads(part)
-    read_part(there, wanted["schema"], {(topic, number): end for topic, number, end in wanted["ends"]})
+    schema, ends = wanted["schema"], {(topic, number): end for topic, number, end in wanted["ends"]}
+    with reading_into(schema, there.names.live):
+        read_part(there, schema, ends)
 
 
 def _asking(yes: bool) -> Callable[[str], None]:

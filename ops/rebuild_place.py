@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine
 
 from consumers.extent import Extent, ends_of, extents
+from consumers.failures import AnotherLog, OffsetOutOfRange, TooManyDeadLetters
 from consumers.log import Source
 from consumers.record import Partition
 from consumers.verdicts import Group
@@ -26,6 +28,8 @@ from schemas.topics import CONSUMER_GROUPS
 
 LONGEST_NAME = 63
 """Characters of a name in PostgreSQL."""
+
+BEGIN_ANEW = "drop it with `entitle rebuild --discard`, then begin anew"
 
 
 class CannotRebuild(Exception):
@@ -99,15 +103,15 @@ def lags(place: Place, rows: Iterable[Position], found: Mapping[Partition, Exten
     }
 
 
-def checked(schema: Schema | None, what: str) -> Schema:
-    """That *schema* is there, with the tables of this version. Raises `CannotRebuild`."""
+def checked(schema: Schema | None, what: str, *, cure: str) -> Schema:
+    """That *schema* is there, with the tables of this version, else *cure* helps. Raises `CannotRebuild`."""
     if schema is None:
         raise CannotRebuild(f"there is no {what}")
     newest = newest_step()
     if schema.step != newest:
         raise CannotRebuild(
             f"the tables of {schema.name} are those of another version (migration {schema.step or 'none'}, this "
-            f"version's is {newest})"
+            f"version's is {newest}): {cure}"
         )
     return schema
 
@@ -122,9 +126,24 @@ def begun_by_this_version(schema: Schema) -> None:
     if schema.note.version != deciding_version():
         raise CannotRebuild(
             f"the rebuild in {schema.name} was begun by another version of this program ({schema.note.version}, this "
-            f"one is {deciding_version()}), and it must not hold the work of two: drop it with `entitle rebuild "
-            "--discard`, then begin anew"
+            f"one is {deciding_version()}), and it must not hold the work of two: {BEGIN_ANEW}"
         )
+
+
+@contextmanager
+def reading_into(schema: str, live: str) -> Iterator[None]:
+    """What a consumer would say of itself, said of what reads the log into *schema*; as `CannotRebuild`."""
+    try:
+        yield
+    except TooManyDeadLetters as stop:
+        raise CannotRebuild(
+            f"the log is read no further into {schema}, {live} serves on: {stop.what} See `ENTITLE_SCHEMA={schema} "
+            "entitle dead-letters list`. If this version is wrong, and not all of them, drop what was built with "
+            "`entitle rebuild --discard`, then begin anew with a version that can read them. If they are really bad, a "
+            "higher ENTITLE_DEAD_LETTERS_IN_A_ROW lets it go on."
+        ) from stop
+    except (AnotherLog, OffsetOutOfRange) as stop:
+        raise CannotRebuild(f"the log is read no further into {schema}, {live} serves on: {stop}") from stop
 
 
 def first_note() -> Note:

@@ -82,6 +82,14 @@ def gone(extents: Mapping[Partition, Extent]) -> str | None:
     )
 
 
+def drops(before: Schema) -> str:
+    """What a swap costs besides, said before it is done: one schema is kept, not two."""
+    since = (
+        f", swapped out at {moment(before.note.swapped_out_at)}," if before.note and before.note.swapped_out_at else ""
+    )
+    return f"{before.name}{since} will be dropped for what serves now, and can't be swapped back any more"
+
+
 def swapped_document(done: Swapped, names: Names) -> dict[str, Any]:
     """For programs."""
     return {
@@ -91,17 +99,24 @@ def swapped_document(done: Swapped, names: Names) -> dict[str, Any]:
         "tries": done.tries,
         "still_ms": round(done.still_ms, 1),
         "records_meanwhile": done.meanwhile,
+        "not_dropped": names.older if done.not_dropped else None,
     }
 
 
 def swapped(done: Swapped, names: Names) -> str:
     """For people."""
     tries = f", at try {done.tries}" if done.tries > 1 else ""
+    left = (
+        f"\n{names.older}, which was kept before that, could not be dropped and is still there: {done.not_dropped}. "
+        "It is in nobody's way: the next `--swap` drops it, `--drop` does with what is kept, and so does, alone, "
+        f"`DROP SCHEMA {names.older} CASCADE`."
+    )
     return (
         f"Swapped at {moment(done.at)}: everything stood still for {done.still_ms:.0f} ms{tries}. {names.live} is what "
         f"was built; what served until now is kept as {names.before}.\n"
         "Gateways are being told who is answered otherwise. "
         "`entitle rebuild --swap-back` exchanges them again, `--drop` drops what is kept."
+        f"{left if done.not_dropped else ''}"
     )
 
 

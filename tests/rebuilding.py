@@ -34,8 +34,10 @@ from tests.stripe_builders import Bill, Line, events, paid
 
 REBUILD, BEFORE = f"{SCHEMA}_rebuild", f"{SCHEMA}_before"
 PARTITIONS = 3
+"""Of the topic of events that hold any; one more stays empty."""
+
 WANTED = topics(
-    event_partitions=PARTITIONS, event_retention_ms=KEEP_FOR_EVER, replication_factor=1, min_insync_replicas=1
+    event_partitions=PARTITIONS + 1, event_retention_ms=KEEP_FOR_EVER, replication_factor=1, min_insync_replicas=1
 )
 GROUPS = tuple(group(name) for name in sorted(CONSUMER_GROUPS))
 PATIENCE_S = 30.0

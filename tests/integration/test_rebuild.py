@@ -28,9 +28,9 @@ from entitlements import beside, exchange, feed
 from entitlements.beside import Names, Note
 from entitlements.everyone import CustomerName
 from entitlements.reading import facts_of
-from ops import rebuild_place
+from ops import rebuild_command, rebuild_difference_told, rebuild_place, rebuild_swap
 from ops.rebuild import shares
-from ops.rebuild_place import CannotRebuild
+from ops.rebuild_place import CannotRebuild, Place
 from ops.rebuild_swap import Swapping
 from ops.settings import Environment
 from ops.stack import running
@@ -40,6 +40,9 @@ from tests.rebuilding import BEFORE, REBUILD, Ground, billed, ground, misreading
 from tests.yard import PATIENCE_S, wait_until
 
 CUSTOMERS, INVOICES = 10, 60
+MANY = 50
+"""Invoices, each of two events: more than are read while everybody waits, where a test says that these are few."""
+
 WRONG = ("cus_3", "cus_7")
 MISSED = "cus_5"
 """Whom the version that misreads has never named to anybody."""
@@ -200,6 +203,82 @@ def test_what_the_live_one_knows_is_known_after_a_swap(built: Ground) -> None:
     assert done.tries == 2
     assert built.offsets() == built.offsets(BEFORE)
     assert {f"late_{number}" for number in range(3)} <= {str(row[3]) for row in built.facts()["grants"]}
+
+
+def test_what_came_while_it_was_compared_is_read_before_the_swap_begins(built: Ground) -> None:
+    """To compare may take minutes: it is caught up once more, and says so."""
+    look = rebuild_difference_told.news_of
+
+    def long_look(*given: Any, **named: Any) -> frozenset[CustomerName]:
+        looks.append(True)
+        put(built.source, *billed(MANY, customers=CUSTOMERS, prefix=f"look_{len(looks)}"))
+        built.consume()
+        return look(*given, **named)
+
+    looks: list[bool] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rebuild_command, "news_of", long_look)
+        done = [built.entitle("rebuild", way, "--yes") for way in ("--swap", "--swap-back")]
+
+    assert [f"read {2 * MANY} more records, which came meanwhile" in each.stderr for each in done] == [True, True]
+    assert built.offsets() == built.offsets(BEFORE)
+
+
+def test_what_the_live_one_has_read_is_read_before_anybody_waits(built: Ground) -> None:
+    """However much more that is than what was built has: the log is read to its end before a table is locked."""
+    put(built.source, *billed(MANY, customers=CUSTOMERS, prefix="ahead"))
+    built.consume()
+
+    done = swapping(built).swap()
+
+    assert (done.tries, done.meanwhile) == (1, 0)
+    assert built.offsets() == built.offsets(BEFORE)
+
+
+@pytest.mark.parametrize(("when", "locked"), [("end", 1), ("lock", 2)])
+def test_nobody_waits_for_more_than_some_hundred_records(built: Ground, when: str, locked: int) -> None:
+    """Where the live one is far ahead at a try, that is given up: before the tables are locked, or as soon as then."""
+    locks: list[bool] = []
+
+    def far_ahead() -> None:
+        put(built.source, *billed(MANY, customers=CUSTOMERS, prefix=f"far_{when}"))
+        built.consume()
+
+    def on_drained(*given: Any) -> Any:
+        held = drained(*given)
+        if when == "end" and not locks and not ahead:
+            ahead.append(True)
+            far_ahead()
+        return held
+
+    def on_lock(connection: sa.Connection, names: Sequence[str]) -> None:
+        locks.append(True)
+        if when == "lock" and len(locks) == 1:
+            far_ahead()
+        lock(connection, names)
+
+    ahead: list[bool] = []
+    lock, drained = exchange.lock, Swapping._drained
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rebuild_swap, "MOST_LEFT", MANY)
+        patch.setattr(exchange, "lock", on_lock)
+        patch.setattr(Swapping, "_drained", on_drained)
+        done = swapping(built).swap()
+
+    assert (done.tries, len(locks), done.meanwhile) == (2, locked, 0)
+    assert built.offsets() == built.offsets(BEFORE)
+
+
+def test_consumers_that_stay_far_ahead_are_said(built: Ground) -> None:
+    """With the log read to its end, and the live one ahead all the same, it gives up, says why, and changes nothing."""
+    with built.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE consumer_offsets SET next_offset = next_offset + 1000")
+    before = built.facts()
+
+    with pytest.raises(CannotRebuild, match=r"the consumers read faster than the swap can: they were \d+,000 records"):
+        swapping(built, patience_s=0.3).swap()
+
+    assert (built.facts(), built.schemas()) == (before, {SCHEMA, REBUILD})
 
 
 def test_offsets_of_another_log_mean_nothing(built: Ground) -> None:
@@ -393,6 +472,108 @@ def test_kill_9_in_the_middle_of_a_swap(built: Ground, step: str) -> None:
     assert (built.facts(), built.facts(BEFORE)) == (new, old)
 
 
+def test_what_could_not_be_dropped_after_a_swap_is_said_and_the_swap_counts(built: Ground) -> None:
+    """Somebody reads in what was kept before: it is swapped, exit code 0, and said how that is dropped."""
+    built.rebuild("--swap")
+    built.built()
+    right = built.facts(REBUILD)
+    impatient = Place.database
+
+    def database(*given: Any, **named: Any) -> sa.Engine:
+        engine: sa.Engine = impatient(*given, **named)
+        sa.event.listen(engine, "begin", lambda each: each.exec_driver_sql("SET LOCAL statement_timeout = '500ms'"))
+        return engine
+
+    with (
+        built.own(BEFORE, application="a long report") as other,
+        other.connect() as reading,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        reading.exec_driver_sql("SELECT FROM grants LIMIT 1")
+        patch.setattr(Place, "database", database)
+        done = built.entitle("rebuild", "--swap", "--yes")
+        built.built()
+        with pytest.raises(
+            CannotRebuild, match=r"entitlements_older, which an .* process \d+ \(a long report"
+        ) as refused:
+            built.entitle("rebuild", "--swap", "--yes")
+    told = " ".join((done.stderr + done.stdout).split())
+
+    assert (done.exit_code, built.facts()) == (0, right)
+    assert re.search(r"entitlements_before, swapped out at .*, will be dropped for what serves now", done.stderr)
+    assert "entitlements_older, which was kept before that, could not be dropped and is still there: the" in told
+    assert "alone, `DROP SCHEMA entitlements_older CASCADE`." in told
+    assert "nothing was changed" in str(refused.value)
+    assert built.schemas() == {SCHEMA, BEFORE, REBUILD, LIVE.older}
+    assert built.rebuild("--swap")["not_dropped"] is None
+    assert built.schemas() == {SCHEMA, BEFORE}
+
+
+@pytest.mark.parametrize("way", ["--swap", "--swap-back"])
+def test_a_swap_that_another_waits_for_is_left_to_it_in_one_line(built: Ground, way: str) -> None:
+    """Reading on what is left it makes way, as all do; nothing is swapped, and it says so, exit code 1."""
+    if way == "--swap-back":
+        built.rebuild("--swap")
+    serves, schemas = built.facts(), built.schemas()
+    program = (
+        "from ops import cli, rebuild\n"
+        "def leaves(*_): raise rebuild.Leaving\n"
+        "rebuild.Building._left = leaves\n"  # where it asks whether it is wanted, when there are many records left
+        "cli.main()"
+    )
+    done = process(built, "-c", program, "rebuild", way, "--yes")
+
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("entitle: another `entitle rebuild` waits to swap or to drop what is built")
+    assert (built.facts(), built.schemas()) == (serves, schemas)
+
+
+def test_kafka_away_is_one_line(built: Ground) -> None:
+    """Whatever is asked of a rebuild, exit code 1."""
+    for said in (["--status"], ["--swap", "--yes"], ["--no-follow"]):
+        done = process(built, "-m", "ops", "rebuild", *said, ENTITLE_KAFKA="127.0.0.1:1")
+
+        told = done.stderr.splitlines()
+        assert (done.returncode, done.stdout, [each for each in told if "Traceback" in each]) == (1, "", [])
+        assert told[-1].startswith("entitle: Kafka, which is where ENTITLE_KAFKA says, did not do what it was asked: ")
+
+
+def test_a_version_that_cannot_read_is_said_to_be_the_rebuild_s(place: Ground) -> None:
+    """Not that a consumer has stopped, none has: which schema, where to look, and what to do."""
+    serves = place.facts()
+    put(place.source, *billed(2, customers=1, prefix="fine"))
+    program = (
+        "from consumers import batch, verdicts; from ops import cli; from schemas.codec import InvalidMessage\n"
+        "def refused(*_): return InvalidMessage('nobody can read this')\n"
+        "verdicts._read = refused\n"
+        "cli.main()"
+    )
+    done = process(place, "-c", program, "rebuild", "--no-follow", ENTITLE_DEAD_LETTERS_IN_A_ROW="5")
+    letters = process(place, "-m", "ops", "dead-letters", "list", "--json", ENTITLE_SCHEMA=REBUILD)
+
+    last = done.stderr.splitlines()[-1]
+    assert (done.returncode, place.facts()) == (1, serves)
+    assert last.startswith(f"entitle: the log is read no further into {REBUILD}, {SCHEMA} serves on: ")
+    assert "has set aside 5 records in a row" in last
+    assert f"See `ENTITLE_SCHEMA={REBUILD} entitle dead-letters list`." in last
+    assert "consumer" not in last
+    assert "nobody can read this" in letters.stdout
+
+
+def process(place: Ground, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Python in a process of its own."""
+    environment = {
+        **os.environ,
+        "ENTITLE_KAFKA": place.source.bootstrap,
+        "ENTITLE_DATABASE_URL": place.url,
+        "ENTITLE_SCHEMA": SCHEMA,
+        "ENTITLE_SETTINGS_SCHEMA": SETTINGS_SCHEMA,
+        **settings,
+    }
+    line = [sys.executable, *command]
+    return subprocess.run(line, env=environment, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
+
+
 def test_a_follower_goes_on_until_a_swap_takes_over(built: Ground) -> None:
     """What comes is in the rebuild at once; a second one is refused; the first leaves to a swap, and says so."""
     environment = {
@@ -450,7 +631,9 @@ def test_what_must_not_serve_is_refused(place: Ground) -> None:
         connection.exec_driver_sql(f"COMMENT ON SCHEMA {REBUILD} IS 'mine'")
         connection.exec_driver_sql(f"UPDATE {REBUILD}.migrations SET version_num = '0001'")  # noqa: S608
     assert "no `entitle rebuild` has noted" in refused("--no-follow")
-    assert "are those of another version (migration 0001" in refused("--swap")
+    others = refused("--swap")
+    assert "are those of another version (migration 0001" in others
+    assert others.endswith("drop it with `entitle rebuild --discard`, then begin anew")
     assert (place.facts(), place.schemas()) == (serves, {SCHEMA, REBUILD})
     assert rebuild("--discard").exit_code == 0
     assert place.schemas() == {SCHEMA}
