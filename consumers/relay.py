@@ -6,7 +6,7 @@ written, in the transaction that marks the changes. Then all that is behind *pub
 moves: after a crash between the two it goes there again, the same states under the same numbers.
 
 One relay is at work. It holds a lock that belongs to its database session, and does all its work in that session: who
-loses it can commit nothing. Another stands by until the session is gone.
+loses it can commit nothing. Another stands by until the session is gone. Long because all steps share that session.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ POLL_S = 0.2
 STAND_BY_S = 0.5
 AGAIN_S = 1.0
 """Pauses: before asking again whether another relay is still at work, and after a server was away."""
+
+STEP = timedelta(seconds=1)
+"""How long a step goes on with further customers: a swap waits for its tables, and gateways for all that is in it."""
 
 LOOK_EVERY = timedelta(seconds=1)
 TIDY_EVERY = timedelta(minutes=1)
@@ -168,7 +171,7 @@ class _Relay:
     def _number(self, session: Connection) -> Step:
         now = self.clock()
         with session.begin():
-            step = take_step(session, self.catalogs, now)
+            step = take_step(session, self.catalogs, now, may_go_on=lambda: self.clock() < now + STEP)
         self.counting.numbered(told=step.told, same=step.same)
         if step.told:
             took = round((self.clock() - now).total_seconds() * 1000)

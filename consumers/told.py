@@ -6,10 +6,11 @@ On a connection that is handed in, in its caller's transaction. Knows no Kafka.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import takewhile
 
 import msgspec
 from sqlalchemy import Connection
@@ -80,6 +81,10 @@ class Catalogs:
         upcoming, self._left = self._left[:most], self._left[most:]
         return feed.told(connection, upcoming).keys()
 
+    def put_back(self, names: Sequence[CustomerName]) -> None:
+        """These were not looked at yet: they are the next."""
+        self._left = [*names, *self._left]
+
     def revisions(self, connection: Connection) -> Revisions:
         """All revisions that *connection* shows. Raises `ValueError` for one that this version can't read."""
         digest = reading.catalogs_digest(connection)
@@ -101,31 +106,42 @@ def _named_by_catalogs(connection: Connection, revisions: Revisions) -> Iterator
             yield CustomerName(integration=setting.integration, customer=setting.customer)
 
 
-def take_step(connection: Connection, catalogs: Catalogs, now: datetime) -> Step:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Due:
+    """Whom a step is to look at: whom each change concerns, who is next of everybody, who may be other orgs."""
+
+    changes: Sequence[tuple[Waiting, Sequence[CustomerName]]]
+    walked: Sequence[CustomerName]
+    renamed: Sequence[CustomerName]
+
+    @property
+    def names(self) -> tuple[CustomerName, ...]:
+        """All of them once, in the order in which they are looked at: what was paid first waits least."""
+        concerned = (name for _, names in self.changes for name in names)
+        return tuple(dict.fromkeys((*concerned, *self.walked, *self.renamed)))
+
+
+def take_step(
+    connection: Connection, catalogs: Catalogs, now: datetime, *, may_go_on: Callable[[], bool] = lambda: True
+) -> Step:
     """
     Tell whom the next changes concern, and, where one concerns everyone, some of those who are left; also where time
     alone puts another catalog in force.
 
     A customer of whom nothing else is to be said than was told gets no new number, unless time alone changed an answer
-    since: that is told once, with the number that follows.
+    since: that is told once, with the number that follows. Before each customer but the first it asks *may_go_on*, and
+    where it may not, who is left waits for the next step: a transaction is as long as its time, however long what is to
+    be said of a customer takes.
     """
-    position, changes = feed.position(connection), feed.waiting(connection, most=CHANGES_AT_ONCE)
-    whom = set(_concerned(connection, changes))
-    if any(change.customer is None and change.payment is None for change in changes):
-        position = replace(position, is_walking=True, walked=None)
-    if position.is_walking and len(changes) < CHANGES_AT_ONCE:
-        walked = feed.names_behind(connection, position.walked, most=WALKED_AT_ONCE)
-        whom |= {*walked}
-        is_over = len(walked) < WALKED_AT_ONCE
-        position = replace(position, is_walking=not is_over, walked=None if is_over else walked[-1])
-    if len(changes) < CHANGES_AT_ONCE:
-        whom |= catalogs.renamed(connection, now, most=WALKED_AT_ONCE)
-    if not changes and not whom:
+    position = feed.position(connection)
+    position, due = _due(connection, catalogs, position, now)
+    if not due.changes and not due.names:
         return Step(position=position, told=0, same=0, more=catalogs.is_walking)
-    before = feed.told(connection, whom)
-    states, same = [], []
-    for state in _states(connection, whom, before, catalogs.revisions(connection), now):
+    before = feed.told(connection, due.names)
+    states, same, done = [], [], set[CustomerName]()
+    for state in _states(connection, due.names, before, catalogs.revisions(connection), now, may_go_on):
         name = CustomerName(integration=state.integration, customer=state.customer)
+        done.add(name)
         boundary = next_boundary(state, state.as_of)
         if name in before and not state.boundaries and is_told_already(before[name], state):
             same.append((name, boundary))
@@ -134,36 +150,67 @@ def take_step(connection: Connection, catalogs: Catalogs, now: datetime) -> Step
         states.append((msgspec.structs.replace(state, seq=position.head), boundary))
     feed.tell(connection, states, now=now)
     feed.await_boundaries(connection, same)
-    feed.relayed(connection, [change.id for change in changes])
+    feed.relayed(connection, [change.id for change, names in due.changes if done.issuperset(names)])
+    catalogs.put_back([name for name in due.renamed if name not in done])
+    position = _walked(position, due, done)
     feed.move(connection, position)
-    more = len(changes) == CHANGES_AT_ONCE or position.is_walking or catalogs.is_walking
+    is_cut_short = len(done) < len(due.names)
+    more = len(due.changes) == CHANGES_AT_ONCE or position.is_walking or catalogs.is_walking or is_cut_short
     return Step(position=position, told=len(states), same=len(same), more=more)
 
 
-def _concerned(connection: Connection, changes: Sequence[Waiting]) -> Iterator[CustomerName]:
-    """Whom changes concern by name or by a payment; one that nothing links yet is found by the link's own change."""
-    for change in changes:
-        if change.integration is None:
-            continue
-        if change.customer is not None:
-            yield CustomerName(integration=change.integration, customer=change.customer)
-        elif change.payment is not None:
-            found = reading.customers_of(connection, integration=change.integration, payment=change.payment)
-            yield from (CustomerName(integration=change.integration, customer=customer) for customer in found)
+def _due(
+    connection: Connection, catalogs: Catalogs, position: FeedPosition, now: datetime
+) -> tuple[FeedPosition, _Due]:
+    """Whom a step is to look at from *position* on, which begins with everybody where a change concerns everyone."""
+    changes = feed.waiting(connection, most=CHANGES_AT_ONCE)
+    if any(change.customer is None and change.payment is None for change in changes):
+        position = replace(position, is_walking=True, walked=None)
+    has_room, walked, renamed = len(changes) < CHANGES_AT_ONCE, tuple[CustomerName, ...](), tuple[CustomerName, ...]()
+    if position.is_walking and has_room:
+        walked = feed.names_behind(connection, position.walked, most=WALKED_AT_ONCE)
+    if has_room:
+        renamed = tuple(sorted(catalogs.renamed(connection, now, most=WALKED_AT_ONCE)))
+    concerned = [(change, sorted(_concerned(connection, change))) for change in changes]
+    return position, _Due(changes=concerned, walked=walked, renamed=renamed)
+
+
+def _walked(position: FeedPosition, due: _Due, done: Collection[CustomerName]) -> FeedPosition:
+    """How far everybody was looked at again, now that these are *done*."""
+    if not position.is_walking or len(due.changes) == CHANGES_AT_ONCE:
+        return position
+    reached = tuple(takewhile(lambda name: name in done, due.walked))
+    if len(due.walked) < WALKED_AT_ONCE and len(reached) == len(due.walked):
+        return replace(position, is_walking=False, walked=None)
+    return replace(position, walked=reached[-1]) if reached else position
+
+
+def _concerned(connection: Connection, change: Waiting) -> Iterator[CustomerName]:
+    """Whom a change concerns by name or by a payment; one that nothing links yet is found by the link's own change."""
+    if change.integration is None:
+        return
+    if change.customer is not None:
+        yield CustomerName(integration=change.integration, customer=change.customer)
+    elif change.payment is not None:
+        found = reading.customers_of(connection, integration=change.integration, payment=change.payment)
+        yield from (CustomerName(integration=change.integration, customer=customer) for customer in found)
 
 
 def _states(
     connection: Connection,
-    whom: Collection[CustomerName],
+    whom: Sequence[CustomerName],
     before: dict[CustomerName, AccessChange],
     revisions: Revisions,
     now: datetime,
+    may_go_on: Callable[[], bool],
 ) -> Iterator[AccessChange]:
-    """What is to be said of each customer, in order of their names, still without a number of its own."""
+    """What is to be said of each customer, still without a number of its own, for as long as it *may go on*."""
     orgs = orgs_of(connection, whom)
     in_force = revisions.in_force_at(now)
     fixed = {} if in_force is None else {name: org.customer for name, org in in_force.catalog.orgs.items()}
-    for name, facts in _facts_of(connection, sorted(whom)):
+    for number, (name, facts) in enumerate(_facts_of(connection, whom)):
+        if number and not may_go_on():
+            return
         told = before.get(name)
         as_of = now if told is None else max(now, told.as_of)  # the clock of a relay that was at work before this one
         access = access_from(as_of, facts, name.integration, revisions)

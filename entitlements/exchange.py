@@ -33,6 +33,15 @@ BUSY = frozenset({"57014", "40P01", "55P03"})
 """PostgreSQL's codes for a wait that was cut short: by its time, by a deadlock, by a lock that is not free."""
 
 
+WAIT_FIRST = f"LOCK TABLE {TABLES[0].name} IN ACCESS SHARE MODE"
+"""
+What a question says ahead of its first statement. Who waits for an exchange must take its snapshot afterwards: else it
+finds the tables that came, without what the exchange itself has recorded in them. LOCK TABLE takes no snapshot; a
+transaction of one moment keeps that of its first statement, and EXECUTE, unlike SELECT, takes its own before it waits.
+It is the table that an exchange locks first, so who waits here holds up nobody.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
     """A session that has touched a table, and since when."""

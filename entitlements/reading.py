@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from entitlements.domain.facts import CatalogRevision, CustomerFacts, Fact
 from entitlements.everyone import CustomerName
+from entitlements.exchange import WAIT_FIRST
 from entitlements.store import TABLE_OF, one_of_each_number
 from entitlements.tables import catalog_revisions
 
@@ -144,13 +145,15 @@ class Payment:
 
 
 def facts_of(connection: Connection, *, integration: str, customer: str) -> CustomerFacts:
-    """All that is known of a customer, as of the connection's snapshot."""
+    """All that is known of a customer, as of the connection's snapshot or, where it has none yet, one taken now."""
     prepared = connection.info.setdefault("prepared", set())  # lives as long as the session
     if "facts_of" not in prepared:
         connection.exec_driver_sql(_FACTS_OF)
         prepared.add("facts_of")
     asked = {"integration": integration, "customer": customer}
-    found = connection.exec_driver_sql("EXECUTE facts_of (%(integration)s, %(customer)s)", asked)
+    found = connection.exec_driver_sql(
+        f"{WAIT_FIRST}; EXECUTE facts_of (%(integration)s, %(customer)s)", asked
+    )  # one message
     return _CUSTOMER.decode(found.scalar_one())
 
 

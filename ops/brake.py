@@ -6,12 +6,13 @@ The brake: what would close access for more customers than anybody means stops, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from entitlements.domain.brake import Brake, Closing, closing, is_open
+from entitlements.domain.catalog import Route
 from entitlements.domain.difference import Difference
 from entitlements.domain.difference_ahead import NextTerms
 from entitlements.domain.wording import listed, moment, visible
@@ -40,20 +41,28 @@ class Counted(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weighed:
     """
-    How many customers have anything *open*, how many of them would lose some of it, *now* and at their *next* cycle
-    (and *closing* at either), and the first few of those.
+    How many customers have anything *open*, how many of them would lose some of it, *now*, at their *next* cycle and
+    where they are asked about *by name* (and *closing* by any of these), and the first few of those.
     """
 
     open: int = 0
     closing: int = 0
     now: int = 0
     next: int = 0
+    by_name: int = 0
     first: tuple[tuple[CustomerName, Closing], ...] = ()
     counted: Counted = Counted.ALL
 
-    def plus(self, name: CustomerName, difference: Difference, ahead: tuple[NextTerms, ...], now: datetime) -> Weighed:
-        """With one customer more."""
-        loses = closing(difference, ahead, now)
+    def plus(
+        self,
+        name: CustomerName,
+        difference: Difference,
+        ahead: tuple[NextTerms, ...],
+        now: datetime,
+        names: tuple[str, ...] = (),
+    ) -> Weighed:
+        """With one customer more, which is no longer found by these *names* of orgs."""
+        loses = closing(difference, ahead, now, names)
         first = (*self.first, (name, loses)) if loses and len(self.first) < MOST_NAMED else self.first
         return replace(
             self,
@@ -61,17 +70,41 @@ class Weighed:
             closing=self.closing + bool(loses),
             now=self.now + bool(loses.now),
             next=self.next + bool(loses.next),
+            by_name=self.by_name + bool(loses.names),
             first=first,
         )
 
 
-def hold(weighed: Weighed, brake: Brake, yes_close: int | None, *, what: str, command: str, tells_all: str) -> None:
+def hold(
+    weighed: Weighed,
+    brake: Brake,
+    yes_close: int | None,
+    *,
+    what: str,
+    command: str,
+    tells_all: str,
+    uncounted: str | None = None,
+) -> None:
     """
     Raise `Braked` where it has to be asked: *what* is not done, *command* is how it was called, without `--yes-close`,
-    and *tells_all* the command that says all that would change.
+    *tells_all* the command that says all that would change, and *uncounted* what nobody can count.
     """
     if brake.asks(closing=weighed.closing, of=weighed.open, yes_close=yes_close):
-        raise Braked("\n".join(_told(weighed, brake, yes_close, what=what, command=command, tells_all=tells_all)))
+        lines = [*_told(weighed, brake, yes_close, what=what, command=command, tells_all=tells_all)]
+        raise Braked("\n".join([*lines[:-1], *([f"  {uncounted}"] if uncounted else []), lines[-1]]))
+
+
+def routes_uncounted(routes: Sequence[Route]) -> str | None:
+    """What the brake does not count of routes that are gone, or lead elsewhere; None where none are."""
+    if not routes:
+        return None
+    first = "; ".join(f"{route.host or 'any host'} {route.path}: {route.api}" for route in routes[:MOST_NAMED])
+    more = f"; and {len(routes) - MOST_NAMED:,} more" if len(routes) > MOST_NAMED else ""
+    are = "1 route is" if len(routes) == 1 else f"{len(routes):,} routes are"
+    return visible(
+        f"not counted: {are} no longer there or lead to another API ({first}{more}). Requests that come "
+        "by them are refused or asked about as another API's, whoever makes them: nobody knows who calls by which"
+    )
 
 
 def cannot_tell(why: str, *, what: str, command: str) -> Braked:
@@ -94,6 +127,7 @@ def _told(
     parts = [
         *([f"{weighed.now:,} lose what is open now or later"] if weighed.now else []),
         *([f"{weighed.next:,} have a line whose next cycle opens less"] if weighed.next else []),
+        *([f"{weighed.by_name:,} are no longer found by an org's name"] if weighed.by_name else []),
     ]
     yield f"  {listed(parts, 'and')}"
     for name, loses in weighed.first:
@@ -119,6 +153,8 @@ def _loses(loses: Closing) -> str:
         change = loses.now[0]
         api = change.api if change.marketplace is None else f"{change.api} ({change.marketplace})"
         first = f"{api} {when(change.period)}, {how(change)}, because of {because_of(change)}"
+    elif loses.names:
+        first = f"no longer found as org {loses.names[0]}"
     else:
         terms = loses.next[0]
         before, after = (plan.name if plan else "no plan" for plan in (terms.before, terms.after))
@@ -126,5 +162,5 @@ def _loses(loses: Closing) -> str:
         since = moment(terms.at).removesuffix(" UTC")
         line = f"{terms.line.id} of {terms.line.invoice}"
         first = f"{listed(terms.lost, 'and')} from {since} on, {plans}, if {line} is renewed as it is"
-    more = len(loses.now) + len(loses.next) - 1
+    more = len(loses.now) + len(loses.next) + len(loses.names) - 1
     return f"{first}; and {more} more" if more else first

@@ -23,6 +23,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError, S
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from entitlements.domain.catalog import Catalog, Revisions
+from entitlements.exchange import WAIT_FIRST
 from entitlements.reading import catalog_revisions_in
 from entitlements.store import as_revisions
 from entitlements.tables import catalog_revisions
@@ -159,6 +160,8 @@ class Snapshots:
     def _answer(self, engine: Engine, question: Callable[[Snapshot], Answer]) -> Answer:
         try:
             with engine.begin() as connection:  # in autocommit begins nothing
+                if engine is not self._looking:
+                    connection.exec_driver_sql(WAIT_FIRST)
                 answer = question(Snapshot(connection=connection, now=self._clock(), catalogs=self._catalogs))
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             self._note(error)

@@ -3,7 +3,8 @@ How many may lose access at once before somebody is asked: the brake of `catalog
 
 A customer is *open* if any API is open to it now or later, and *closing* if, being open, any API that is open to it now
 or later is so no longer for any part of that time, in any marketplace; or if a line that runs now opens less in its
-next cycle, were it renewed as it is. What changes in the past closes nothing, nor do lower quotas.
+next cycle, were it renewed as it is; or if it is no longer found by an org's name, by which it may be asked about. What
+changes in the past closes nothing, nor do lower quotas; who calls by which route nobody knows, so those do not count.
 
 One customer alone is what somebody means. More than one, and more than the share, is what nobody means without having
 said so, together with the number: a number that has grown since is asked about again.
@@ -27,13 +28,17 @@ UNASKED = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
-    """What one customer loses: *now* is what is open now or later, *next* its lines whose next cycle opens less."""
+    """
+    What one customer loses: *now* is what is open now or later, *next* its lines whose next cycle opens less, *names*
+    the orgs as which it is no longer found.
+    """
 
     now: tuple[AccessChange, ...]
     next: tuple[NextTerms, ...]
+    names: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.now or self.next)
+        return bool(self.now or self.next or self.names)
 
 
 def is_open(difference: Difference, now: datetime) -> bool:
@@ -41,13 +46,14 @@ def is_open(difference: Difference, now: datetime) -> bool:
     return any(period.end > now for period in difference.open_before)
 
 
-def closing(difference: Difference, ahead: Iterable[NextTerms], now: datetime) -> Closing:
-    """What the customer loses; nothing, where nothing is open to it."""
+def closing(difference: Difference, ahead: Iterable[NextTerms], now: datetime, names: tuple[str, ...] = ()) -> Closing:
+    """What the customer loses, the *names* it is no longer found by among it; nothing, where nothing is open to it."""
     if not is_open(difference, now):
         return Closing(now=(), next=())
     return Closing(
         now=tuple(each for each in difference.access if each.change is Change.CLOSED and each.period.end > now),
         next=tuple(each for each in ahead if each.lost),
+        names=names,
     )
 
 

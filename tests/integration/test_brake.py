@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from consumers.verdicts import Group
 from entitlements.domain.facts import Fact, Grant
 from entitlements.domain.period import Period
 from entitlements.domain.wording import period
+from ops import far_enough
 from ops.brake import Braked
 from ops.operator_log import make_topics, published_revisions
 from ops.stack import running
@@ -37,6 +39,18 @@ FOUR = "it would close access for 4 of the 4 customers with anything open, which
 MONTH = period(Period(BEGAN, BEGAN + timedelta(days=30)))
 SINCE = f"{BEGAN - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
 
+DAY, END = (f"{BEGAN + timedelta(days=days):%Y-%m-%d}" for days in (0, 30))
+BILLS = [
+    Bill(
+        id=f"in_{customer}",
+        customer=customer,
+        lines=(Line(id=f"il_{customer}", item=f"si_{customer}", start=DAY, end=END),),
+        finalized=DAY,
+        paid=DAY if customer in PAYING else None,
+    )
+    for customer in (*PAYING, *OWING)
+]
+
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
@@ -45,21 +59,10 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
         assert stack.kafka is not None
         source = Source(bootstrap=stack.kafka.address)
         make_topics(source, WANTED, lambda _: None)
-        day, end = (f"{BEGAN + timedelta(days=days):%Y-%m-%d}" for days in (0, 30))
-        bills = [
-            Bill(
-                id=f"in_{customer}",
-                customer=customer,
-                lines=(Line(id=f"il_{customer}", item=f"si_{customer}", start=day, end=end),),
-                finalized=day,
-                paid=day if customer in PAYING else None,
-            )
-            for customer in (*PAYING, *OWING)
-        ]
         folder = tmp_path_factory.mktemp("catalog")
         first = called(source, "catalog", "apply", written(folder, catalog()), **AWAY)  # the first closes nothing
         assert first.exit_code == 0, first.output
-        put(source, *({**each, "id": f"evt_{number}"} for number, each in enumerate(events(*bills))))
+        put(source, *({**each, "id": f"evt_{number}"} for number, each in enumerate(events(*BILLS))))
         yield source
 
 
@@ -138,6 +141,59 @@ def test_what_closes_at_the_next_cycle_and_what_nobody_can_tell_is_asked_about(
     assert untold[1:] == [f"If that is meant all the same: entitle catalog apply {narrower} --yes-unseen"]
     assert "cannot be told, for ENTITLE_DATABASE_URL is not set" in unset[0]
     assert (unseen.exit_code, " is revision " in unseen.output) == (0, True)
+
+
+def test_a_database_that_has_not_read_the_log_cannot_tell(
+    source: Source, fresh_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Empty, or behind: nobody in it loses anything, so it is not asked; consumers at work are waited for."""
+    monkeypatch.setattr(far_enough, "PATIENCE_S", 0.3)
+    narrower = written(tmp_path, catalog({"enterprise": plan(apis=["invoices"])}))
+    apply = ("catalog", "apply", narrower, "--from", SINCE)
+    with ground(source, fresh_database) as place:
+        empty = stopped(place, *apply)
+        place.consume()
+        read = stopped(place, *apply)
+        put(source, {**events(*BILLS[:1])[0], "id": "evt_one_more"})
+        behind = stopped(place, *apply, "--yes-close", "100")
+        monkeypatch.setattr(far_enough, "PATIENCE_S", 30.0)
+        with place.consuming():
+            waited_for = stopped(place, *apply)
+
+    cannot = r"is not applied: whom it would close access for cannot be told, for grants has {} records? of the log .*"
+    assert re.search(cannot.format(r"\d+"), empty[0])
+    assert re.search(cannot.format("1") + r" and revocations has 1 .*`entitle progress`", behind[0])
+    assert empty[1] == behind[1] == f"If that is meant all the same: {' '.join(('entitle', *apply))} --yes-unseen"
+    assert [each[0].partition(", which")[0] for each in (read, waited_for)] == [
+        f"{narrower} is not applied: {FOUR.partition(', which')[0]}"
+    ] * 2
+
+
+def test_orgs_that_are_taken_away_are_counted_and_routes_are_named(
+    source: Source, fresh_database: str, tmp_path: Path
+) -> None:
+    """Who is no longer found by an org's name loses access by it; of a route nobody knows whom it closes for."""
+    orgs = {f"org_{customer}": {"customer": customer} for customer in (*PAYING, *OWING)}
+    routes = [{"path": "/orders/**", "api": "orders"}]
+    with ground(source, fresh_database) as place:
+        place.consume()
+        named = place.entitle("catalog", "apply", written(tmp_path, {**catalog(), "orgs": orgs, "routes": routes}))
+        place.consume()
+        without = written(tmp_path, catalog(), "without.yaml")
+        refused = stopped(place, "catalog", "apply", without)
+        redirected = {**orgs, "org_cus_0": {"customer": "cus_1"}}
+        one_alone = written(tmp_path, {**catalog(), "orgs": redirected}, "one.yaml")
+        done = place.entitle("catalog", "apply", one_alone)
+
+    assert named.exit_code == done.exit_code == 0
+    assert refused[:3] == [
+        f"{without} is not applied: {FOUR}",
+        "  4 are no longer found by an org's name",
+        "  cus_0 (main): no longer found as org org_cus_0",
+    ]
+    assert refused[-2].startswith("  not counted: 1 route is no longer there")
+    assert refused[-1] == f"If that is meant: entitle catalog apply {without} --yes-close 4"
+    assert done.stderr.startswith("not counted: 1 route is no longer there")
 
 
 def test_a_swap_that_closes_access_for_many_asks_for_their_number(source: Source, fresh_database: str) -> None:

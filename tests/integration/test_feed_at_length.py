@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from consumers.told import Catalogs, take_step
+from consumers.told import Catalogs, Step, take_step
 from entitlements.domain.stretches import access_from
-from tests.feeding import NOON, fed, learnt
-from tests.stated import catalog, line
+from schemas.access_change import AccessChange
+from tests.feeding import NOON, behind, fed, learnt
+from tests.stated import JUNE, catalog, line
 
 
 def test_a_step_that_takes_long_is_no_idle_session(fresh_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,3 +29,57 @@ def test_a_step_that_takes_long_is_no_idle_session(fresh_database: str, monkeypa
         with on.begin() as connection:
             connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = '400ms'"))
             assert take_step(connection, Catalogs(), NOON).told == 40
+
+
+class Time:
+    """As many customers more as are *left*."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def may_go_on(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
+@pytest.mark.parametrize("more", [0, 1, 12])
+def test_a_step_ends_with_its_time_and_the_next_goes_on(fresh_database: str, more: int) -> None:
+    """Each commits what it has; changes, the walk and orgs come to the same as in one step, and nobody twice."""
+    moved = {f"org_{number}": f"cus_{number:02}" for number in range(20)}
+    late = NOON + timedelta(hours=1)
+    with fed(fresh_database) as on:
+        learnt(on, catalog(), *(line(f"cus_{number:02}") for number in range(20)))
+        changes = short_steps(on, NOON, Catalogs(), more)
+        learnt(on, catalog(number=2, in_force_from=JUNE, more_apis=("reports",)))
+        catalogs = Catalogs()
+        walk = short_steps(on, NOON, catalogs, more)
+        walked = {each.customer: api_names(each) for each in behind(on, 20)}
+        learnt(on, catalog(number=3, in_force_from=late, more_apis=("reports",), orgs=moved))
+        same = short_steps(on, NOON, catalogs, more)
+        renaming = short_steps(on, late, catalogs, more)
+        renamed = {each.customer: each.orgs for each in behind(on, 40)}
+
+    for steps, told in ((changes, 20), (walk, 20), (same, 0), (renaming, 20)):
+        assert {each.told + each.same for each in steps} <= set(range(more + 2))
+        assert sum(each.told for each in steps) == told
+        assert len(steps) >= 20 // (more + 1)
+    assert walked == {customer: {"orders", "invoices", "reports"} for customer in moved.values()}
+    assert renamed == {customer: (org,) for org, customer in moved.items()}
+
+
+def api_names(state: AccessChange) -> set[str]:
+    return {api for each in state.access for api in each.apis}
+
+
+def short_steps(on: sa.Engine, now: datetime, catalogs: Catalogs, more: int) -> list[Step]:
+    """Short ones until nothing more waits."""
+    done = [short_step(on, now, catalogs, more)]
+    while done[-1].more:
+        done.append(short_step(on, now, catalogs, more))
+    return done
+
+
+def short_step(on: sa.Engine, now: datetime, catalogs: Catalogs, more: int) -> Step:
+    """One that has time for one customer and so many more."""
+    with on.begin() as connection:
+        return take_step(connection, catalogs, now, may_go_on=Time(more).may_go_on)

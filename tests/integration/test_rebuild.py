@@ -6,6 +6,7 @@ Long because all of it is asked of one Kafka, which takes seconds to start.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -25,6 +26,7 @@ import sqlalchemy as sa
 
 from consumers.log import Source
 from entitlements import beside, exchange, feed
+from entitlements.api import snapshots
 from entitlements.beside import Names, Note
 from entitlements.everyone import CustomerName
 from entitlements.reading import facts_of
@@ -37,6 +39,7 @@ from ops.stack import running
 from schemas.topics import EVENTS
 from tests.feeding import SCHEMA, SETTINGS_SCHEMA, behind, seqs, settled
 from tests.rebuilding import BEFORE, REBUILD, Ground, billed, ground, misreading, prepare, put
+from tests.stripe_builders import events, paid
 from tests.yard import PATIENCE_S, wait_until
 
 CUSTOMERS, INVOICES = 10, 60
@@ -281,6 +284,53 @@ def test_consumers_that_stay_far_ahead_are_said(built: Ground) -> None:
     assert (built.facts(), built.schemas()) == (before, {SCHEMA, REBUILD})
 
 
+@pytest.mark.parametrize("way", ["ask", "look_up"])
+def test_who_asks_while_it_swaps_is_told_what_it_has_recorded(
+    built: Ground, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Who was let in just before is let in for whoever waits behind the swap: such a question is of after it."""
+    monkeypatch.setattr(snapshots, "ANSWER_SECONDS", PATIENCE_S)
+    customer = f"late_{way}"
+    told: list[set[str]] = []
+
+    def asked() -> set[str]:
+        def known(connection: sa.Connection) -> set[str]:
+            return {str(each.status) for each in facts_of(connection, integration="main", customer=customer).grants}
+
+        if way == "look_up":
+            return asyncio.run(asking.look_up(known))
+        return asyncio.run(asking.ask(lambda snapshot: (snapshot.terms(), known(snapshot.connection))[1]))
+
+    def on_lock(connection: sa.Connection, names: Sequence[str]) -> None:
+        put(built.source, *late)
+        built.consume()
+        lock(connection, names)
+        question.start()
+        wait_until(lambda: _waits(connection), "the question waits")
+
+    late = [
+        {**each, "id": f"evt_{customer}_{at}"} for at, each in enumerate(events(paid(customer=customer, id=customer)))
+    ]
+    question = threading.Thread(target=lambda: told.append(asked()))
+    lock = exchange.lock
+    with built.own(connections=1) as engine:
+        asking = snapshots.Snapshots(engine, lambda: JANUARY)
+        before = asked()  # its session is at hand, and has prepared what it asks
+        monkeypatch.setattr(exchange, "lock", on_lock)
+        done = swapping(built).swap()
+        question.join(PATIENCE_S)
+        asking.close()
+
+    assert (before, told, done.tries) == (set(), [{"open", "paid"}], 1)
+    assert done.meanwhile > 0
+
+
+def _waits(connection: sa.Connection) -> bool:
+    """Whether anybody waits for what this session holds."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+    return bool(connection.exec_driver_sql(query).scalar_one())
+
+
 def test_offsets_of_another_log_mean_nothing(built: Ground) -> None:
     """Where the live consumers had read another cluster's log, and further, a swap does not wait for it."""
     with built.engine.begin() as connection:
@@ -489,6 +539,7 @@ def test_what_could_not_be_dropped_after_a_swap_is_said_and_the_swap_counts(buil
         other.connect() as reading,
         pytest.MonkeyPatch.context() as patch,
     ):
+        reading.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")  # however long the rest takes
         reading.exec_driver_sql("SELECT FROM grants LIMIT 1")
         patch.setattr(Place, "database", database)
         done = built.entitle("rebuild", "--swap", "--yes")

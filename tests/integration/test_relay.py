@@ -53,6 +53,18 @@ def test_the_topic_ends_as_the_table_stands(ground: Ground) -> None:
     assert said[-1] == Health(ready=True, detail="at work")
 
 
+def test_a_step_has_its_time_and_commits_what_it_has(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no time for a second customer each is told in a transaction of its own, and all are."""
+    monkeypatch.setattr(relay, "STEP", timedelta(0))
+    learnt(ground.engine, *(line(f"cus_{number}") for number in range(5)))
+    with ground.relaying():
+        wait_until(ground.all_is_published, "all is published")
+        with ground.engine.connect() as connection:
+            transactions = connection.exec_driver_sql("SELECT count(DISTINCT xmin::text) FROM feed").scalar_one()
+
+    assert transactions == len(behind(ground.engine)) == 5
+
+
 def test_a_second_relay_stands_by_until_the_first_is_gone(ground: Ground) -> None:
     """One is at work; ended, its lock is free at once, and the other goes on where it was."""
     with ground.relaying() as first:
