@@ -25,7 +25,7 @@ from consumers.extent import check
 from consumers.log import Log
 from consumers.record import Partition, Record
 from consumers.verdicts import Positions, furthest_behind
-from entitlements import beside, exchange, ledger
+from entitlements import beside, exchange, ledger, privileges
 from entitlements.everyone import CustomerName
 from entitlements.exchange import Holder
 from entitlements.ledger import Fenced, Position
@@ -124,6 +124,7 @@ class Swapping:
         with database.begin() as connection:
             connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             exchange.foretell(connection, names, self.coming)
+            privileges.hand_on(connection, names.live, self.coming)
         with transaction_on(database, self.coming) as connection:
             news = {(exchange.GROUP, each.integration, each.customer, None) for each in self.news}
             ledger.write_changes(connection, news)

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -329,6 +330,43 @@ def _waits(connection: sa.Connection) -> bool:
     """Whether anybody waits for what this session holds."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
     return bool(connection.exec_driver_sql(query).scalar_one())
+
+
+def test_roles_may_do_afterwards_what_they_might_before(built: Ground) -> None:
+    """What was granted on what served goes over with a swap, and what was taken away since does not come back."""
+    role = f"reports_{uuid.uuid4().hex}"
+
+    def may() -> tuple[bool, ...]:
+        query = (
+            f"SELECT has_schema_privilege('{role}', '{SCHEMA}', 'USAGE'), "
+            f"has_table_privilege('{role}', '{SCHEMA}.grants', 'SELECT WITH GRANT OPTION'), "
+            f"has_table_privilege('{role}', '{SCHEMA}.grants', 'DELETE'), "
+            f"has_table_privilege('{role}', '{SCHEMA}.invoices', 'SELECT'), "
+            f"has_table_privilege('{role}', '{SCHEMA}.feed', 'SELECT')"
+        )
+        return tuple(say(query).one())
+
+    def say(statement: str) -> sa.CursorResult[Any]:
+        with built.engine.begin() as connection:
+            return connection.exec_driver_sql(statement)  # its rows are at hand already
+
+    say(f"CREATE ROLE {role}")
+    try:
+        say(f"GRANT USAGE ON SCHEMA {SCHEMA} TO {role}")
+        say(f"GRANT SELECT ON {SCHEMA}.grants TO {role} WITH GRANT OPTION")
+        say(f"GRANT SELECT ON {SCHEMA}.invoices, {SCHEMA}.feed TO {role}")
+        granted = may()
+        built.rebuild("--swap")
+        swapped = may()
+        say(f"REVOKE SELECT ON {SCHEMA}.invoices FROM {role}")  # noqa: S608
+        built.rebuild("--swap-back")
+        back = may()
+    finally:
+        say(f"DROP OWNED BY {role}")
+        say(f"DROP ROLE {role}")
+
+    assert granted == swapped == (True, True, False, True, True)
+    assert back == (True, True, False, False, True)
 
 
 def test_offsets_of_another_log_mean_nothing(built: Ground) -> None:
