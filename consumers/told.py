@@ -135,7 +135,7 @@ def take_step(
     """
     position = feed.position(connection)
     position, due = _due(connection, catalogs, position, now)
-    if not due.changes and not due.names:
+    if not due.changes and not due.names and not position.is_walking:
         return Step(position=position, told=0, same=0, more=catalogs.is_walking)
     before = feed.told(connection, due.names)
     states, same, done = [], [], set[CustomerName]()

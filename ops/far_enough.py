@@ -44,7 +44,11 @@ def left_to_read(source: Source, database: Engine) -> str | None:
             return None
         if time.monotonic() > until:
             told = listed(
-                [f"{name} has {count:,} records of the log still to read" for name, count in left.items()], "and"
+                [
+                    f"{name} has {count:,} record{'' if count == 1 else 's'} of the log still to read"
+                    for name, count in left.items()
+                ],
+                "and",
             )
             return f"{told}: let the consumers read them (`entitle progress`), and try again"
         time.sleep(LOOK_S)

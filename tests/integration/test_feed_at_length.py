@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumers.told import Catalogs, Step, take_step
+from consumers.told import WALKED_AT_ONCE, Catalogs, Step, take_step
+from entitlements import feed
 from entitlements.domain.stretches import access_from
 from schemas.access_change import AccessChange
-from tests.feeding import NOON, behind, fed, learnt
+from tests.feeding import NOON, behind, fed, learnt, settled
 from tests.stated import JUNE, catalog, line
 
 
@@ -29,6 +30,17 @@ def test_a_step_that_takes_long_is_no_idle_session(fresh_database: str, monkeypa
         with on.begin() as connection:
             connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = '400ms'"))
             assert take_step(connection, Catalogs(), NOON).told == 40
+
+
+def test_a_walk_that_ends_with_a_whole_page_is_over(fresh_database: str) -> None:
+    """Behind the last customer there is nobody, and that is written down: else it would walk until something comes."""
+    with fed(fresh_database) as on:
+        learnt(on, catalog(), *(line(f"cus_{number:02}") for number in range(WALKED_AT_ONCE)))
+        settled(on)
+        learnt(on, catalog(number=2, in_force_from=JUNE, more_apis=("reports",)))
+        assert settled(on).position.head == 2 * WALKED_AT_ONCE
+        with on.connect() as connection:
+            assert not feed.position(connection).is_walking
 
 
 class Time:
