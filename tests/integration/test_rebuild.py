@@ -437,7 +437,8 @@ def test_what_waits_to_be_told_is_told_after_the_swap(built: Ground) -> None:
 
     settled(built.engine, JANUARY)
 
-    assert {each.customer for each in behind(built.engine)} == {f"cus_{number}" for number in range(CUSTOMERS)}
+    told = {each.customer for each in behind(built.engine) if each.customer.startswith("cus_")}
+    assert told == {f"cus_{number}" for number in range(CUSTOMERS)}
 
 
 def test_customers_known_to_differ_are_told_first(built: Ground) -> None:
@@ -736,7 +737,7 @@ def test_what_it_says_at_each_step_is_for_a_person(place: Ground) -> None:
         return " ".join((done.stderr + done.stdout).split())
 
     assert "Rebuild: none; `entitle rebuild` begins one" in said("--status")
-    assert re.search(r"caught up with the log: \d+ records in .* `entitle rebuild --swap`", said("--no-follow"))
+    assert re.search(r"caught up with the log: [\d,]+ records in .* `entitle rebuild --swap`", said("--no-follow"))
     asked = place.entitle("rebuild", "--swap")
     assert (asked.exit_code, "Swap the rebuild (0 records behind) in for entitlements?" in asked.stderr) == (1, True)
     assert place.schemas() == {SCHEMA, REBUILD}
