@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -68,7 +68,8 @@ class Played:
     """
     All answers; when each of the exchanges began and ended, and what they said of themselves; whether facts are *whole*
     in the end, those of a run that was never wrong; of whom gateways were *told* each time; who would *differ* by
-    `entitle rebuild --diff`, of those who were there when the version was wrong.
+    `entitle rebuild --diff`, of those who were there when the version was wrong; of those who came meanwhile who was
+    *let in*, and what was said of one who was *turned away* afterwards.
     """
 
     asked: list[Asked] = field(default_factory=list)
@@ -76,6 +77,8 @@ class Played:
     whole: list[bool] = field(default_factory=list)
     told: list[set[str]] = field(default_factory=list)
     differ: set[str] = field(default_factory=set)
+    let_in: set[str] = field(default_factory=set)
+    turned_away: list[str] = field(default_factory=list)
     rebuilt_s: float = 0.0
 
     def faults(self) -> list[str]:
@@ -129,6 +132,7 @@ def _exchange_under_load(place: Ground, address: str, played: Played) -> None:
     stop = threading.Event()
     clients = [threading.Thread(target=ask, args=(address, number, stop, played.asked)) for number in range(CLIENTS)]
     clients.append(threading.Thread(target=bill, args=(place, stop)))
+    clients.append(threading.Thread(target=come, args=(place, address, stop, played)))
     for client in clients:
         client.start()
     try:
@@ -181,6 +185,30 @@ def bill(place: Ground, stop: threading.Event) -> None:
             if stop.wait(0.2):
                 return
             send(billed(2, customers=2, prefix=f"later_{number}", customer="new"))
+
+
+def come(place: Ground, address: str, stop: threading.Event, played: Played) -> None:
+    """Somebody new pays every tenth of a second, and the newest are asked about: who is let in stays so."""
+    host, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=10)
+    newest: deque[str] = deque(maxlen=5)
+    with producing(place.source) as send:
+        for number in count():
+            if stop.wait(0.1):
+                break
+            send(billed(1, customers=1, prefix=f"came_{number}", customer=f"came_{number}"))
+            newest.append(f"came_{number}_0")
+            for customer in newest:
+                try:
+                    told = reason(connection, customer, JANUARY)
+                except (OSError, http.client.HTTPException) as error:
+                    told = f"{type(error).__name__}: {error}"
+                    connection.close()
+                if told == RIGHT[JANUARY]:
+                    played.let_in.add(customer)
+                elif customer in played.let_in:
+                    played.turned_away.append(f"{customer} was let in, and then: {told}")
+    connection.close()
 
 
 def answer(address: str, customer: str, at: str | None) -> str:
@@ -300,7 +328,8 @@ def main() -> None:
     print(f"gateways were told of {[sorted(each) for each in played.told]}; facts as if never wrong: {played.whole}")
     for text, times in Counter(faults).most_common(10):
         print(f"  {times} times {text}")
-    sys.exit(1 if faults or not all(played.whole) else 0)
+    print(f"{len(played.let_in):,} came and were let in; turned away afterwards: {played.turned_away or 'nobody'}")
+    sys.exit(1 if faults or played.turned_away or not all(played.whole) else 0)
 
 
 if __name__ == "__main__":

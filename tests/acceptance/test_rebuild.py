@@ -17,4 +17,6 @@ def test_what_a_version_misread_is_rebuilt_and_swapped_while_gateways_ask() -> N
     assert played.differ == set(WRONG)
     assert played.told == [set(WRONG)] * 3
     assert played.whole == [True]
+    assert played.turned_away == []
+    assert len(played.let_in) > 20
     assert len(played.asked) > A_SECOND * 3
