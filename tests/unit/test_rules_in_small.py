@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from entitlements.domain.access import Scope, apis_of
+from entitlements.domain.access import Scope, apis_of, decide
 from entitlements.domain.catalog import Revisions, Route
+from entitlements.domain.from_now_on import from_now_on
 from entitlements.domain.given_back import credit_notes_of
 from entitlements.domain.invoice import believed, moments_of
 from entitlements.domain.payments import Dispute, Refund, payments_of
@@ -117,6 +118,27 @@ def test_what_a_credit_ended_is_not_called_disputed_after_that() -> None:
     said = [*events(paid(), credit), charge(at="01-01"), dispute("needs_response", at="01-06")]
 
     assert [closed_then.period.end for closed_then in bill_of(said).closed] == [on("01-11")]
+
+
+def test_what_a_later_denial_rests_on_is_remembered_whatever_comes_before_it() -> None:
+    """Of what is over, what a query process keeps does not hang on the order of invoices."""
+    terms = plans(enterprise=plan(), other=plan(prices=["price_other"], apis=["reports"]))
+    old = Line(id="il_2", item="si_2", price="price_other", start="2025-12-01", end="01-01")
+    paid_late = Bill(finalized="01-01", paid="02-10")
+
+    for other, now in ((paid(), on("01-15")), (paid_late, on("02-05"))):
+        known = stand(events(other, paid(old, id="in_2", at="2025-12-01")), terms=terms)
+        left = from_now_on(known, now)
+        assert decide(left, "reports", now, known_apis=("orders", "reports")).reason == "cycle_lapsed"
+
+
+def test_a_proration_without_an_item_is_of_the_item_of_its_price() -> None:
+    """Where its subscription has several items."""
+    terms = plans(enterprise=plan(), other=plan(prices=["price_other"]))
+    both = paid(Line(), Line(id="il_2", item="si_2", price="price_other"))
+    credit = paid(Line(id="il_c", item=None, start="01-11", amount=-900, proration=True), id="in_2", at="01-11")
+
+    assert opened(both, credit, terms=terms) == ["il_1 paid 01-01..01-11", *WHOLE]
 
 
 # R5, R6: what is given back, and the statuses
