@@ -1,7 +1,7 @@
 """
 What of the rules is easily wrong by one: an order, a bound, one cent, one second.
 
-Each of these was a mutant that no other test noticed (docs/mutation.md).
+Each of these was a mutant that no other test noticed (docs/mutation.md). Long because there were so many.
 """
 
 from __future__ import annotations
