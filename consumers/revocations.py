@@ -154,6 +154,7 @@ def _of_a_payment(
                 charge=found.charge,
                 payment_intent=found.payment_intent,
                 status=found.status,
+                is_closing=found.is_closing,
                 at=stated_at,
             )
 

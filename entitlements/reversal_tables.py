@@ -70,6 +70,7 @@ disputes = Table(
     Column("charge", Text),
     Column("payment_intent", Text),
     Column("status", Text, nullable=False, comment="in Stripe's words"),
+    Column("is_closing", Boolean, nullable=False, comment="told by the event that closes a dispute"),
     moment("at", nullable=False, comment="`created` of the event; which of several closings counts, it decides"),
     whole_digest(),
     Index(None, "integration", "charge"),

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ingest.questions import Question, lines_left_out
+from ingest.questions import lines_left_out, payments_left_out
 from ingest.redaction import redacted
 from ingest.thin import THIN, Thin, account_of, faults_of_thin, read_thin, snapshot_type
 from schemas.codec import Headers, encode_stripe
@@ -31,8 +31,11 @@ UNPUBLISHED_TYPES = frozenset({"invoice.upcoming"})
 INCOMPLETE = "ce_incomplete"
 """The header that names what Stripe has of an event's object and the record lacks."""
 
-LINES = "lines"
-"""All that a record may lack: the lines of its object after the first ten."""
+LINES, PAYMENTS = "lines", "payments"
+"""
+All that a record may lack: the lines of its object after the first ten, and by what an invoice was paid. Where it lacks
+both, the header names both, with a comma.
+"""
 
 
 class NotAnEvent(Exception):
@@ -81,10 +84,9 @@ class Publish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Short:
-    """Publish *event* once the rest of its object's lines has been fetched, by *question*, or can't be."""
+    """Publish *event* once what it leaves out of its object has been fetched, or can't be."""
 
     event: Mapping[str, Any]
-    question: Question
     traceparent: str
 
     @property
@@ -117,8 +119,8 @@ def decide(body: bytes, integration: Integration, traceparent: str) -> Publish |
             if faults := faults_of_thin(event):
                 raise NotAnEvent(f"the body is not a thin event: {'; '.join(faults)}")
             return read_thin(event, traceparent)
-        if question := lines_left_out(event):
-            return Short(event=event, question=question, traceparent=traceparent)
+        if lines_left_out(event) or payments_left_out(event):
+            return Short(event=event, traceparent=traceparent)
         return record_of(event, integration.name, traceparent)
     except RecursionError:
         raise NotAnEvent("the body is nested too deeply") from None

@@ -1,19 +1,31 @@
 """
-What events leave out, fetched from Stripe before they are published: objects of thin events, lines after the first ten.
-Edge: the event loop's clock, and Stripe's API through `stripe_api`.
+What events leave out, fetched from Stripe before they are published: objects of thin events, lines after the first ten,
+and by what an invoice was paid where no event says so. Edge: the event loop's clock, and Stripe's API through
+`stripe_api`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from ingest.delivery import LINES, Integration, NotAnEvent, Publish, Short, record_of
-from ingest.questions import MOST_PAGES, PAGE_SIZE, Malformed, Question, lines_left_out, read_page, with_all_lines
+from ingest.delivery import LINES, PAYMENTS, Integration, NotAnEvent, Publish, Short, record_of
+from ingest.questions import (
+    MOST_PAGES,
+    PAGE_SIZE,
+    Malformed,
+    Question,
+    lines_left_out,
+    payments_left_out,
+    read_page,
+    with_all_lines,
+    with_payments,
+)
 from ingest.stripe_api import Api, NotFetched, Outcome
 from ingest.thin import Thin, as_snapshot, gone
 from schemas.codec import Headers
@@ -22,10 +34,13 @@ from schemas.fields import Json
 log = logging.getLogger(__name__)
 
 Counting = Callable[[str, str, str, float], None]
-"""Told of each fetch: its integration, what (`object`, `lines`), the outcome, and how many seconds it took."""
+"""Told of each fetch: its integration, what (`object`, `lines`, `payments`), the outcome, and the seconds it took."""
+
+PutIn = Callable[[Json, Mapping[str, Json]], Json]
+"""An event with all members of a list, by their ids, in their place."""
 
 OBJECT = "object"
-"""What is fetched for a thin event; else it is `LINES`."""
+"""What is fetched for a thin event; else it is `LINES` or `PAYMENTS`."""
 
 FETCH_SECONDS = 3.0
 """Longest that a webhook waits for Stripe in all; with Kafka's five its answer comes within eight."""
@@ -69,20 +84,20 @@ class Fetching:
 
     async def record(self, wanted: Short | Thin, integration: Integration) -> Publish:
         """
-        The record of an event that leaves something out: whole, or marked incomplete where only lines are lacking.
+        The record of an event that leaves something out: whole, or marked incomplete where its object is there.
+
+        Without a key nobody is asked for payments, and none are lacking: most who have no key will never have one.
 
         Takes `FETCH_SECONDS` at most. Raises `ThinEventNotFetched`, and `NotAnEvent` for what is nested too deeply.
         """
         name = integration.name
         until = asyncio.get_running_loop().time() + FETCH_SECONDS
         event = wanted.event if isinstance(wanted, Short) else await self._fetched(wanted, name, until)
-        try:
-            event, incomplete = await self._whole(event, name, until), ""
-        except NotFetched as error:
+        event, lacking = await self._whole(event, name, until)
+        for error in lacking.values():
             about = {"integration": name, "event_id": wanted.event_id, "event_type": wanted.event_type}
             log.warning("incomplete", extra={**about, "detail": str(error)})
-            incomplete = LINES
-        return _record(event, name, wanted.traceparent, incomplete)
+        return _record(event, name, wanted.traceparent, ",".join(lacking))
 
     async def completed(self, value: bytes, headers: Headers, integration: str) -> Publish:
         """
@@ -91,7 +106,9 @@ class Fetching:
         Takes `PATIENT_SECONDS` at most. Raises `NotFetched`, and `NotAnEvent` for what is nested too deeply.
         """
         until = asyncio.get_running_loop().time() + PATIENT_SECONDS
-        event = await self._whole(msgspec.json.decode(value), integration, until)
+        event, lacking = await self._whole(msgspec.json.decode(value), integration, until)
+        for error in lacking.values():
+            raise error
         traceparent = dict(headers).get("traceparent")
         return _record(event, integration, None if traceparent is None else traceparent.decode())
 
@@ -105,11 +122,23 @@ class Fetching:
         except NotFetched as error:
             raise ThinEventNotFetched(thin.event_type, error) from None
 
-    async def _whole(self, event: Json, integration: str, until: float) -> Json:
-        question = lines_left_out(event)
-        if question is None:
-            return event
-        return await self._counted(integration, LINES, until, lambda: self._with_lines(event, integration, question))
+    async def _whole(self, event: Json, integration: str, until: float) -> tuple[Json, dict[str, NotFetched]]:
+        """The event with all that could be fetched of what it leaves out, and what could not be, and why."""
+        lacking: dict[str, NotFetched] = {}
+        payments = payments_left_out(event) if self._api.has_key(integration) else None
+        parts: tuple[tuple[str, Question | None, PutIn], ...] = (
+            (LINES, lines_left_out(event), with_all_lines),
+            (PAYMENTS, payments, with_payments),
+        )
+        for what, question, put_in in parts:
+            if question is None:
+                continue
+            fetch = partial(self._with_list, event, integration, question, put_in)
+            try:
+                event = await self._counted(integration, what, until, fetch)
+            except NotFetched as error:
+                lacking[what] = error
+        return event, lacking
 
     async def _snapshot(self, thin: Thin, integration: str) -> Json:
         try:
@@ -120,19 +149,19 @@ class Fetching:
             about = gone(thin)
         return as_snapshot(thin, about, self._api.version(integration))
 
-    async def _with_lines(self, event: Json, integration: str, question: Question) -> Json:
-        lines: dict[str, Json] = {}
+    async def _with_list(self, event: Json, integration: str, question: Question, put_in: PutIn) -> Json:
+        found: dict[str, Json] = {}
         parameters: dict[str, str | int] = {"limit": PAGE_SIZE}
         for _ in range(MOST_PAGES):
             page, has_more = read_page(await self._api.get(integration, question, **parameters))
-            known = len(lines)
-            lines |= page
+            known = len(found)
+            found |= page
             if not has_more:
-                return with_all_lines(event, lines)
-            if len(lines) == known:
-                raise Malformed("a page of lines brings none that is new")
+                return put_in(event, found)
+            if len(found) == known:
+                raise Malformed("a page of a list brings nothing that is new")
             parameters["starting_after"] = next(reversed(page))
-        raise Malformed(f"there are more than {MOST_PAGES} pages of lines")
+        raise Malformed(f"there are more than {MOST_PAGES} pages of a list")
 
     async def _counted(
         self, integration: str, what: str, until: float, fetch: Callable[[], Coroutine[Any, Any, Json]]

@@ -78,7 +78,7 @@ class Metrics:
         count()
 
     def fetch(self, integration: str, what: str, outcome: str, seconds: float) -> None:
-        """Count and time a fetch of *what* (`object`, `lines`) from Stripe's API."""
+        """Count and time a fetch of *what* (`object`, `lines`, `payments`) from Stripe's API."""
         self._fetches.labels(integration, what, outcome).inc()
         self._fetch_took(seconds)
 

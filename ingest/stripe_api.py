@@ -134,7 +134,7 @@ def _get(client: StripeClient, question: Question, parameters: Mapping[str, Any]
     }
     given = {name: value for name, value in options.items() if value is not None}
     try:
-        answer = client.raw_request("get", question.path, **given, **parameters)
+        answer = client.raw_request("get", question.path, **given, **dict(question.parameters), **parameters)
         # Not `answer.data`: its objects are of another type than dict, which redaction does not look into.
         found = msgspec.json.decode(answer.body)
     except StripeError as error:

@@ -19,6 +19,9 @@ from schemas.stripe_event import object_of
 ENDED = "customer.subscription.deleted"
 """The one subscription event that decides anything: a subscription's status is no evidence of payment (R7)."""
 
+CLOSED = "charge.dispute.closed"
+"""The event that closes a dispute. Others tell its last status again: `funds_reinstated` after it, `updated`."""
+
 CANCELED = "canceled"
 """Status of an invoice's payment that did not pay it."""
 
@@ -55,12 +58,13 @@ class Refund:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispute:
-    """*status* in Stripe's words: `warning_…` is an inquiry."""
+    """*status* in Stripe's words: `warning_…` is an inquiry. *is_closing*: told by the event that closes it."""
 
     id: str
     charge: str | None
     payment_intent: str | None
     status: str
+    is_closing: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +161,7 @@ def read_dispute(event: Json) -> Dispute | None:
         charge=id_of(body.get("charge")),
         payment_intent=id_of(body.get("payment_intent")),
         status=text(body, "status", what),
+        is_closing=event.get("type") == CLOSED,
     )
 
 

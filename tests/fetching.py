@@ -17,7 +17,7 @@ from ingest.metrics import Metrics
 from ingest.stripe_api import StripeApi
 from tests.ingest_in_memory import InMemory, Told, deliver_together
 from tests.stripe_api import HANGING, KEY, Reply, StripeStandIn, refusal, stripe_stood_in
-from tests.stripe_builders import Bill, Line, event, snapshot
+from tests.stripe_builders import Bill, Line, Shape, event, paid, snapshot
 from tests.webhooks import SECRET, body_of
 
 LINES = snapshot(Bill(lines=tuple(Line(id=f"il_{n}") for n in range(25)), finalized="01-01"), "open")["lines"]["data"]
@@ -85,6 +85,23 @@ def short(kind: str = "invoice.paid", status: str = "paid", **changes: Any) -> d
     listing = {"object": "list", "data": LINES[:10], "has_more": True, "total_count": 25, "url": url}
     about = snapshot(BILL, status, lines=listing, **PERSON)
     return {**event(kind, about, at="01-01", id="evt_1"), **changes}
+
+
+PAYMENT: dict[str, Any] = {
+    "id": "inpay_1",
+    "object": "invoice_payment",
+    "invoice": "in_1",
+    "payment": {"type": "payment_intent", "payment_intent": "pi_1"},
+    "status": "paid",
+}
+BETWEEN = "2025-04-30.basil"
+"""An API version of which no event says what paid an invoice."""
+
+
+def unlinked(**changes: Any) -> dict[str, Any]:
+    """The event of a paid invoice in such a version."""
+    about = snapshot(paid(), "paid", shape=Shape.NEW, **changes)
+    return event("invoice.paid", about, at="01-01", id="evt_1") | {"api_version": BETWEEN}
 
 
 def ids(found: dict[str, Any]) -> list[str]:

@@ -85,7 +85,8 @@ class StripeStandIn:
         return refusal(404, "invalid_request_error")
 
     def _page(self, asked: Asked) -> Json:
-        members = self.lists[asked.path]
+        of = asked.parameters.get("invoice")
+        members = [each for each in self.lists[asked.path] if of is None or each.get("invoice") == of]
         after = asked.parameters.get("starting_after")
         start = 0 if after is None else [each["id"] for each in members].index(after) + 1
         end = start + min(self.page_size, int(asked.parameters.get("limit", "10")))

@@ -49,7 +49,7 @@ def refund(status: str, *, at: str, amount: int = 2500, id: str = "re_1", **chan
 
 
 def dispute(status: str, *, at: str, id: str = "du_1", **changes: Any) -> Json:  # noqa: A002
-    """A dispute that has come to *status*."""
+    """A dispute that has come to *status*, told by an event that closes nothing."""
     about = {
         "id": id,
         "object": "dispute",
@@ -59,6 +59,11 @@ def dispute(status: str, *, at: str, id: str = "du_1", **changes: Any) -> Json: 
         "status": status,
     }
     return event("charge.dispute.updated", about | changes, at=at)
+
+
+def closed(status: str, **said: Any) -> Json:
+    """A dispute that was closed with *status*."""
+    return dispute(status, **said) | {"type": "charge.dispute.closed"}
 
 
 def credit_note(*, at: str, amount: int = 2500, void: str | None = None, id: str = "cn_1", **changes: Any) -> Json:  # noqa: A002

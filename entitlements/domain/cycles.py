@@ -111,15 +111,14 @@ def cycles_of(
 def _plan_of(
     line: BilledLine, invoice: InvoiceHistory, integration: str, revisions: Revisions
 ) -> tuple[Revision, NamedPlan] | None:
-    """The invoice's own metadata names the plan of a line of no subscription alone (contract, section 3)."""
-    of_subscription = line.subscription is not None or line.subscription_item is not None
+    """The invoice's own metadata counts where the invoice was made without a subscription (contract, section 3)."""
     return revisions.terms_of(
         invoice.finalized_at,
         integration=integration,
         line_plan=line.line_plan,
         price_plan=line.price_plan,
         price=line.price,
-        invoice_plan=None if of_subscription else line.invoice_plan,
+        invoice_plan=None if invoice.of_subscription else line.invoice_plan,
     )
 
 

@@ -116,8 +116,8 @@ class InvoiceSnapshot:
     """
     What a person is shown of an invoice: its number, status, amounts and where to pay it.
 
-    It decides little: the due date, the plan that the metadata names, and when it came to which status, where Stripe
-    left out all the lines of which another fact would say so.
+    It decides little: the due date, the plan that the metadata names and whether that counts (it does not on an invoice
+    of a subscription), and when it came to which status, where Stripe left out all lines that would say so.
 
     The times are those that the snapshot gives, for its status and those below. *invoice_plan* is empty where the
     metadata named none. Amounts are in the currency's smallest unit.

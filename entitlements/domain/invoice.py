@@ -39,6 +39,7 @@ class InvoiceHistory:
 
     *is_contradictory* says that both paid and void were seen, which Stripe says can't be: paid counts, void does not.
     *total* is in the currency's smallest unit. *payments* are those linked to it, whatever became of them.
+    *of_subscription*: it, or any line of it, names a subscription.
     """
 
     id: str
@@ -50,6 +51,7 @@ class InvoiceHistory:
     lines: tuple[BilledLine, ...]
     credits: tuple[Credit, ...]
     total: int | None = None
+    of_subscription: bool = False
     payments: tuple[Payment, ...] = ()
     credit_notes: tuple[CreditNote, ...] = ()
 
@@ -195,6 +197,14 @@ def _joined(
         lines=tuple(billed_line(said, invoice_plan, ends) for _, said in sorted(lines.items())),
         credits=tuple(credit(said) for _, said in sorted(credited.items())),
         total=first_known((grant.stated_at, grant.invoice_total) for grant in grants),
+        of_subscription=_is_of_subscription(grants, revocations, snapshots),
+    )
+
+
+def _is_of_subscription(grants: list[Grant], revocations: list[Revocation], snapshots: list[InvoiceSnapshot]) -> bool:
+    lines: list[Grant | Revocation] = [*grants, *revocations]
+    return any(each.subscription is not None for each in snapshots) or any(
+        each.subscription is not None or each.subscription_item is not None for each in lines
     )
 
 

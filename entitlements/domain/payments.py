@@ -22,8 +22,8 @@ COUNTING = frozenset({"pending", "succeeded"})
 UNDONE = frozenset({"failed", "canceled"})
 """Statuses from which on it no longer does."""
 
-CLOSINGS = frozenset({"lost", "prevented", "warning_closed", "won"})
-"""Statuses that close a dispute. Of two in one second the last by name counts: `lost` comes first, `won` last (R6)."""
+SETTLED = frozenset({"lost", "prevented", "warning_closed", "won"})
+"""Statuses of a dispute that is closed. Of two in one second the last by name counts: `lost` is first, `won` last."""
 
 LOST = "lost"
 INQUIRY = "warning_"
@@ -76,18 +76,27 @@ class Payment:
         refunds = {at for refund in self.refunds for at in (refund.counts.start, refund.counts.end, refund.undone_at)}
         return stated | {at for at in refunds if at is not None}
 
-    def refunded_at(self, moment: datetime) -> int:
-        """
-        R5: the larger of the largest amount stated for its charges, less the refunds that were undone, and the sum of
-        the refunds that count.
-        """
+    def stated_at(self, moment: datetime) -> int:
+        """The largest amount stated for each of its charges, less the refunds that were undone."""
         stated = sum(
             max((amount for at, amount in said if at <= moment), default=0) for said in self.amounts_refunded.values()
         )
-        undone = sum(
+        return stated - sum(
             refund.amount for refund in self.refunds if refund.undone_at is not None and refund.undone_at <= moment
         )
-        return max(stated - undone, sum(refund.amount for refund in self.refunds if refund.counts.covers(moment)))
+
+    def counting_at(self, moment: datetime) -> int:
+        """The sum of the refunds that count."""
+        return sum(refund.amount for refund in self.refunds if refund.counts.covers(moment))
+
+
+def refunded_at(moment: datetime, payments: Iterable[Payment]) -> int:
+    """
+    R5, over all charges of an invoice, which its *payments* are: the larger of what the charges were stated to have
+    given back, less what was undone, and the sum of the refunds that count.
+    """
+    paid = list(payments)
+    return max(sum(each.stated_at(moment) for each in paid), sum(each.counting_at(moment) for each in paid))
 
 
 def payments_of(facts: CustomerFacts) -> tuple[Payment, ...]:
@@ -163,12 +172,17 @@ def _dispute(name: str, said: list[DisputeStated]) -> Dispute:
     """
     R6: suspended from what is no inquiry on until it is closed; for ever where it is lost last.
 
-    What was closed before that was the inquiry. That it is over may be told again (`funds_reinstated` after `won`): of
-    the closings after which none is lost the first counts.
+    What was closed before that was the inquiry. Of several closings after which none is lost the latest counts. A
+    closing is the event `closed`: what tells a closed dispute's status again (`funds_reinstated`, `updated`) is none,
+    and counts, the first of them, only while no closing is known.
     """
     since = min((each.at for each in said if not each.status.startswith(INQUIRY)), default=END_OF_TIME)
-    closings = sorted((each.at, each.status) for each in said if each.status in CLOSINGS and each.at >= since)
-    lost = max((closing for closing in closings if closing[1] == LOST), default=None)
-    over = next((at for at, status in closings if lost is None or (at, status) > lost), END_OF_TIME)
-    status = closings[-1][1] if closings else max((each.at, each.status) for each in said)[1]
+    settled = sorted(
+        (each.at, each.status, each.is_closing) for each in said if each.status in SETTLED and each.at >= since
+    )
+    lost = max(((at, status) for at, status, _ in settled if status == LOST), default=None)
+    restoring = [(at, is_closing) for at, status, is_closing in settled if lost is None or (at, status) > lost]
+    first = min((at for at, _ in restoring), default=END_OF_TIME)
+    over = max((at for at, is_closing in restoring if is_closing), default=first)
+    status = settled[-1][1] if settled else max((each.at, each.status) for each in said)[1]
     return Dispute(id=name, status=status, suspends=Period(since, over))

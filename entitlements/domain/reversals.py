@@ -95,9 +95,9 @@ class RefundStated:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputeStated:
     """
-    A dispute had this *status* at *at*, the event's `created`.
+    A dispute had this *status* at *at*, the event's `created`; *is_closing*: by the event that closes a dispute.
 
-    That is part of what the fact says: of several closings the one with the latest `created` counts (R6), so no two of
+    Both are part of what the fact says: of several closings the one with the latest `created` counts (R6), so no two of
     them may become one.
     """
 
@@ -106,6 +106,7 @@ class DisputeStated:
     charge: str | None
     payment_intent: str | None
     status: str
+    is_closing: bool
     at: datetime
     _digest: bytes | None = memo()
 

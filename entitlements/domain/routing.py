@@ -127,7 +127,7 @@ def _matching(path: str) -> Matches:
     literal, deep, rest = pattern.partition("/**")
     if deep and not rest and "*" not in literal:
         below = f"{literal}/"
-        return lambda asked: asked == literal or asked.startswith(below) or (not literal and asked == "")
+        return lambda asked: asked == literal or asked.startswith(below)
     if "*" not in pattern:
         return lambda asked: asked == pattern
     segments = pattern.split("/")[1:]

@@ -73,7 +73,11 @@ def _undone(facts: CustomerFacts, kind: RevokedBy, ids: tuple[str, ...], at: dat
             )
             return replace(facts, refunds=(*facts.refunds, *failed))
         case RevokedBy.DISPUTED:
-            won = (replace(each, status=UNDONE_BY[kind], at=at) for each in facts.disputes if each.dispute in ids)
+            won = (
+                replace(each, status=UNDONE_BY[kind], is_closing=True, at=at)
+                for each in facts.disputes
+                if each.dispute in ids
+            )
             return replace(facts, disputes=(*facts.disputes, *won))
         case RevokedBy.CREDIT_NOTE:
             void = (

@@ -133,9 +133,7 @@ def _charges(case: Case, invoice: InvoiceHistory, none: Case) -> Iterator[Told]:
 
 def _says_more(payment: Payment) -> bool:
     last = max((moment for moment in payment.moments if moment < END_OF_TIME), default=None)
-    return last is not None and payment.refunded_at(last) > sum(
-        refund.amount for refund in payment.refunds if refund.counts.covers(last)
-    )
+    return last is not None and payment.stated_at(last) > payment.counting_at(last)
 
 
 def _credit_notes(case: Case, invoice: InvoiceHistory, none: Case) -> Iterator[Told]:

@@ -16,10 +16,12 @@ from tests.acceptance.plant import Plant, wait_until
 from tests.acceptance.running import CATALOG, SECRET
 from tests.ingesting import Told, records
 from tests.stripe_api import KEY, StripeStandIn, refusal, stripe_stood_in
-from tests.stripe_builders import Bill, Line, event, on, snapshot
+from tests.stripe_builders import Bill, Line, Shape, event, on, snapshot
+from tests.taking_back import charge, dispute
 from tests.webhooks import body_of, thin
 
 AWAY = refusal(503)
+BETWEEN = {"api_version": "2025-04-30.basil"}
 MONTH = [Line(id=f"il_{number}", price="price_of_nothing", item=f"si_{number}") for number in range(11)]
 SOLD = Line(id="il_sold", price="price_strict", item="si_sold")
 
@@ -99,6 +101,49 @@ def test_lines_are_fetched_once_stripe_is_back(plant: Plant, stripes: StripeStan
     plant.catch_up()
     assert (marks(plant, sent["id"]), lacking(plant)) == ([b"lines", None], 0)
     assert {asked.headers["stripe-version"] for asked in stripes.asked} == {"2022-11-15"}
+
+
+def test_a_dispute_reaches_an_invoice_that_only_stripe_can_link(
+    plant: Plant, stripes: StripeStandIn, asking: dict[str, str]
+) -> None:
+    """Between 2025-03-31 and 2025-05-28: shown as not linked while Stripe is away; asked for, it suspends."""
+    customer = f"cus_{uuid.uuid4().hex}"
+    bill = Bill(id=f"in_{customer}", customer=customer, lines=(SOLD,), finalized="01-01", paid="01-01")
+    of: dict[str, Any] = {
+        "id": f"ch_{customer}",
+        "customer": customer,
+        "payment_intent": f"pi_{customer}",
+        "invoice": None,
+    }
+    paid = event("invoice.paid", snapshot(bill, "paid", shape=Shape.NEW), at="01-01", id=f"evt_{customer}")
+    charged = charge(at="01-01", **of) | {"id": f"evt_ch_{customer}"}
+    disputed = dispute(
+        "needs_response", at="01-06", id=f"du_{customer}", charge=of["id"], payment_intent=of["payment_intent"]
+    )
+    stripes.lists["/v1/invoice_payments"] = [
+        {
+            "id": f"inpay_{customer}",
+            "object": "invoice_payment",
+            "invoice": bill.id,
+            "payment": {"type": "payment_intent", "payment_intent": of["payment_intent"]},
+            "status": "paid",
+        }
+    ]
+
+    told = [deliver(plant, sent | BETWEEN) for sent in (paid, charged, disputed | {"id": f"evt_du_{customer}"})]
+    plant.catch_up()
+
+    assert [each.body.get("incomplete") for each in told] == ["payments", None, None]
+    assert is_open(plant, customer)
+    explained = plant.entitle("explain", "--customer", customer, "--api", "orders", "--at", "2026-01-15T00:00:00Z")
+    assert "no event has said yet which invoice was paid with it" in " ".join(explained.stdout.split())
+
+    stripes.always.clear()
+    wait_until(lambda: not is_open(plant, customer), "the dispute has reached its invoice")
+
+    plant.catch_up()
+    assert marks(plant, paid["id"]) == [b"payments", None]
+    assert lacking(plant) == 0
 
 
 def test_what_ingest_left_when_it_was_killed_is_completed(

@@ -36,8 +36,8 @@ def subscription(chance: Chance, name: str, shapes: tuple[str, ...]) -> tuple[li
             cycle = replace(cycle, id=chance.name("il"), start=cycle.end, end=cycle.end + length)
             lines.append(cycle)
         reason = "subscription_cycle" if number else "subscription_create"
-        billed = invoice(chance, lines, lines[0].start if not pending else cycle.start, reason, shapes)
-        invoices.append(billed)
+        base = lines[0].start if not pending else cycle.start
+        invoices.append(billed := _with_pending_item(chance, lines, cycle, base, reason, shapes))
         if billed.void_at is not None and chance.one(False, True):
             anew = [replace(line, id=chance.name("il")) for line in lines]
             invoices.append(invoice(chance, anew, billed.void_at, reason, shapes))
@@ -75,6 +75,21 @@ def _first_cycle(chance: Chance, subscription: str) -> Line:
         plan=chance.one(None, None, None, None, "extra", "no such plan"),
         price_plan=chance.one(None, None, None, None, "basic"),
     )
+
+
+def _with_pending_item(
+    chance: Chance, lines: list[Line], cycle: Line, base: int, reason: str, shapes: tuple[str, ...]
+) -> Invoice:
+    """
+    An invoice for *lines* and, rarely, an item of no subscription that was waiting for the next one, whatever it is;
+    the metadata then names a plan.
+    """
+    plan = None
+    if chance.rarely(6):
+        item = Line(id=chance.name("il"), amount=700, start=cycle.start, end=cycle.end, price="price_nobody_lists")
+        lines.insert(chance.one(len(lines), 0), item)
+        plan = chance.one("extra", None)
+    return replace(invoice(chance, lines, base, reason, shapes), plan=plan)
 
 
 def _second(chance: Chance, cycle: Line, usage: str) -> Line:
@@ -145,6 +160,7 @@ def one_offs(chance: Chance, shapes: tuple[str, ...]) -> Iterator[Invoice]:
         made = replace(
             invoice(chance, lines, start, "manual", shapes),
             plan=chance.one("extra", "basic") if named == "by invoice" else None,
+            subscription="sub_of_no_line" if chance.rarely(8) else None,
         )
         yield made
         earlier = made, chance.one(*(each for each in lines if each.amount >= 0))

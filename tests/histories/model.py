@@ -120,10 +120,15 @@ class Refund:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispute:
-    """A dispute and, by its *steps*, when it had which status; it *names* its payment by one id or by both."""
+    """
+    A dispute and, by its *steps*, when it had which status; it *names* its payment by one id or by both.
+
+    The steps of the numbers in *again* are told by an event that closes nothing, though they settle it.
+    """
 
     id: str
     steps: tuple[tuple[int, str], ...]
+    again: tuple[int, ...] = ()
     names: tuple[str, ...] = ("charge", "payment_intent")
 
 
@@ -182,6 +187,8 @@ class Invoice:
     An invoice and when it came to each status. Each is told *lag* seconds later unless it is *untold*, by snapshots
     which give those times where it *says_times*, and are rendered in the *shapes*, in turn. *updates* are in order.
 
+    It may be of a *subscription* that no line of it names.
+
     *thin*: its first event is told a second time as the invoice was in the end, for a thin event's object is fetched
     later. *lacking*: so many of its first snapshots carry one line only, for Stripe leaves out what is over ten.
     """
@@ -190,6 +197,7 @@ class Invoice:
     reason: str
     created: int
     lines: tuple[Line, ...]
+    subscription: str | None = None
     tax: int = 0
     open_at: int | None = None
     uncollectible_at: int | None = None

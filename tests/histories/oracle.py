@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from tests.histories.model import UNTIL_DUE, Catalog, Customer, History, Invoice, Line, Payment, Plan, Snapshot
+from tests.histories.model import UNTIL_DUE, Catalog, Customer, Dispute, History, Invoice, Line, Payment, Plan, Snapshot
 
 DAY = 86_400
 NEVER = 10**11
 ALLOWING = ("paid", "manual", "unpaid_terms", "renewal_leeway")
 RESTORING = ("won", "warning_closed", "prevented")
+CLOSING = ("lost", *RESTORING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -378,10 +379,17 @@ def _plan_of(line: Line, known: Known, catalogs: tuple[Catalog, ...]) -> tuple[P
             return named, False
         if (named := priced.get(line.price or "")) is not None:
             return named, False
-        is_one_off = line.subscription is None and line.item is None
-        if is_one_off and (named := plans.get(_first_said(invoice, invoice.plan, "plan"))) is not None:
+        if (
+            not _is_of_subscription(invoice)
+            and (named := plans.get(_first_said(invoice, invoice.plan, "plan"))) is not None
+        ):
             return named, True
     return None, False
+
+
+def _is_of_subscription(invoice: Invoice) -> bool:
+    """Whether it was made with a Stripe subscription: it says so, or one of its lines does."""
+    return invoice.subscription is not None or any(line.subscription or line.item for line in invoice.lines)
 
 
 def _plan_named(catalogs: tuple[Catalog, ...], at: int, name: str | None) -> Plan | None:
@@ -455,30 +463,42 @@ def _given_back(invoice: Invoice, at: int) -> int:
         for note in invoice.credit_notes
         if note.issued_at <= at < (note.voided_at or NEVER) and note.names_refund is None
     ]
-    return sum(notes) + sum(_given_back_of(payment, at) for payment in invoice.payments if payment.linked)
-
-
-def _given_back_of(payment: Payment, at: int) -> int:
-    told = payment.refunds if payment.tells_refunds else ()
-    undone = sum(each.amount for each in told if each.undone_at is not None and each.undone_at <= at)
-    largest = max((amount for when, amount in payment.charges() if when <= at), default=0)
-    counting = 0
+    payments = [payment for payment in invoice.payments if payment.linked]
+    by_charges = sum(_largest_seen(payment, at) for payment in payments)
+    told = [refund for payment in payments if payment.tells_refunds for refund in payment.refunds]
+    by_charges -= sum(each.amount for each in told if each.undone_at is not None and each.undone_at <= at)
+    by_refunds = 0
     for refund in told:
         since = min((when for when, status in refund.steps if status in ("pending", "succeeded")), default=NEVER)
         if since <= at < (refund.undone_at or NEVER):
-            counting += refund.amount
-    return max(largest - undone, counting)
+            by_refunds += refund.amount
+    return sum(notes) + max(by_charges, by_refunds)
+
+
+def _largest_seen(payment: Payment, at: int) -> int:
+    return max((amount for when, amount in payment.charges() if when <= at), default=0)
 
 
 def _is_disputed(payment: Payment, at: int) -> bool:
     """R6, whichever of a payment's disputes it is."""
     for dispute in payment.disputes:
         since = min((when for when, status in dispute.steps if not status.startswith("warning_")), default=NEVER)
-        lost = max((when for when, status in dispute.steps if status == "lost"), default=since)
-        given_back = [when for when, status in dispute.steps if status in RESTORING and when >= max(since, lost)]
-        if since <= at < min(given_back, default=NEVER):
+        if since <= at < (_restored_at(dispute, since) or NEVER):
             return True
     return False
+
+
+def _restored_at(dispute: Dispute, since: int) -> int | None:
+    """
+    Of several closings the latest counts, in one second `won`. A closing is `charge.dispute.closed`; an event of
+    another kind that shows a dispute won restores as well, where no closing does.
+    """
+    numbered = enumerate(dispute.steps)
+    ends = [(when, status, number) for number, (when, status) in numbered if status in CLOSING and when >= since]
+    lost = max((when for when, status, _ in ends if status == "lost"), default=since)
+    restored = [(when, number) for when, status, number in ends if status in RESTORING and when >= lost]
+    closings = [when for when, number in restored if number not in dispute.again]
+    return max(closings) if closings else min((when for when, _ in restored), default=None)
 
 
 def _quotas(speaking: list[tuple[str, str, tuple[object, Plan | None, Decimal]]]) -> tuple[tuple[str, int], ...]:

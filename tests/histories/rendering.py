@@ -157,7 +157,7 @@ def _of_invoice(invoice: Invoice, customer: str) -> Iterator[Happening]:
 def _invoice(invoice: Invoice, snapshot: Snapshot, customer: str, shape: str) -> Json:
     """Long because an invoice has many fields."""
     said, status = snapshot.said, snapshot.status
-    subscription = next((line.subscription for line in invoice.lines if line.subscription), None)
+    subscription = next((line.subscription for line in invoice.lines if line.subscription), invoice.subscription)
     shown = invoice.lines[: snapshot.lines]
     lines = [_line(line, line.plan if said is None else said.line_plan, shape) for line in shown]
     body: Json = {
@@ -287,7 +287,9 @@ def _of_payment(payment: Payment, invoice: Invoice, customer: str, shape: str) -
             yield _happening(at, kind, shape, lambda _, body=body: body)
     for dispute in payment.disputes:
         for number, (at, status) in enumerate(dispute.steps):
-            kind = "closed" if status in CLOSED else "updated" if number else "created"
+            kind = "updated" if number else "created"
+            if status in CLOSED:
+                kind = "funds_reinstated" if number in dispute.again else "closed"
             body = _reversal(payment, dispute, "dispute") | {"amount": payment.amount, "status": status}
             yield _happening(at, f"charge.dispute.{kind}", shape, lambda _, body=body: body)
 

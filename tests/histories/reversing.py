@@ -18,6 +18,9 @@ REFUNDED = (
 )
 """When a refund had which status, in seconds after it was made."""
 
+AGAIN = " again"
+"""After a status: told by an event that closes nothing, such as `funds_reinstated`."""
+
 DISPUTED = (
     ((0, "needs_response"),),
     ((0, "needs_response"), (4 * DAY, "won")),
@@ -32,6 +35,12 @@ DISPUTED = (
     ((0, "lost"),),
     ((0, "won"),),
     ((0, "needs_response"), (4 * DAY, "won"), (5 * DAY, "won")),
+    ((0, "needs_response"), (4 * DAY, "won"), (5 * DAY, "won again")),
+    ((0, "needs_response"), (4 * DAY, "won again"), (5 * DAY, "won again")),
+    ((0, "needs_response"), (3 * DAY, "won again"), (4 * DAY, "won")),
+    ((0, "needs_response"), (2 * DAY, "won"), (4 * DAY, "won"), (4 * DAY, "prevented"), (9 * DAY, "won again")),
+    ((0, "needs_response"), (2 * DAY, "won"), (4 * DAY, "lost"), (4 * DAY, "won"), (5 * DAY, "won")),
+    ((0, "needs_response"), (4 * DAY, "lost"), (5 * DAY, "won again"), (6 * DAY, "won")),
     ((0, "warning_needs_response"), (DAY, "warning_closed"), (2 * DAY, "needs_response")),
 )
 
@@ -41,9 +50,10 @@ def with_payments(chance: Chance, invoice: Invoice) -> Invoice:
     if invoice.total <= 0 or invoice.open_at is None:
         return invoice
     is_paid = invoice.paid_at is not None
-    many = chance.one(0, 1, 1, 1, 2) if is_paid else chance.one(0, 0, 0, 1)
+    many = chance.one(0, 1, 1, 1, 2, 2) if is_paid else chance.one(0, 0, 0, 1)
+    part = chance.one(3, 2) if many > 1 else 1
     shares = {0: (), 1: (invoice.total if is_paid else invoice.total // 2,)}
-    amounts = shares.get(many, (invoice.total // 3, invoice.total - invoice.total // 3))
+    amounts = shares.get(many, (invoice.total // part, invoice.total - invoice.total // part))
     payments = tuple(
         _payment(chance, invoice, amount, is_last=number == len(amounts)) for number, amount in enumerate(amounts, 1)
     )
@@ -94,8 +104,13 @@ def _refund(chance: Chance, payment: Payment, names: tuple[tuple[str, ...], ...]
 
 def _dispute(chance: Chance, payment: Payment, names: tuple[tuple[str, ...], ...]) -> Dispute:
     opened_at = payment.at + chance.one(DAY, 0, 5 * DAY, 8 * DAY)
-    steps = tuple((opened_at + later, status) for later, status in chance.one(*DISPUTED))
-    return Dispute(id=chance.name("du"), steps=steps, names=chance.one(*names))
+    disputed = chance.one(*DISPUTED)
+    return Dispute(
+        id=chance.name("du"),
+        steps=tuple((opened_at + later, status.removesuffix(AGAIN)) for later, status in disputed),
+        again=tuple(number for number, (_, status) in enumerate(disputed) if status.endswith(AGAIN)),
+        names=chance.one(*names),
+    )
 
 
 def with_credit_notes(chance: Chance, invoice: Invoice) -> Invoice:

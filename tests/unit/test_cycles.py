@@ -13,7 +13,7 @@ import pytest
 
 from tests.pure_core import bill_of, catalog, opened, plan, plans, revisions, spans_in
 from tests.renewals import EACH_SHAPE, SECOND, TERMS, UPGRADE, renewal
-from tests.stripe_builders import Bill, Line, Shape, events, one_off, paid
+from tests.stripe_builders import Bill, Line, Shape, event, events, one_off, paid, snapshot
 
 # R8: lines
 
@@ -375,6 +375,23 @@ def test_an_invoices_metadata_names_no_plan_for_a_subscriptions_lines(shape: Sha
     everything = bill_of(events(bill, shape=shape), terms=NAMED)
 
     assert [line.id for line in everything.unmapped] == ["il_1"]
+
+
+@EACH_SHAPE
+def test_an_invoices_metadata_names_no_plan_for_a_pending_item_on_a_subscriptions_invoice(shape: Shape) -> None:
+    """Nor for one where the invoice alone names the subscription, or a credit line does."""
+    item = one_off(id="il_2", price="price_nobody_lists", start="01-05", end="01-20")
+    credit = Line(id="il_3", amount=-500, proration=True, start="01-05")
+    alone = paid(item, metadata=names("gold"))
+    parent = {"type": "subscription_details", "subscription_details": {"subscription": "sub_1"}}
+    by_itself = snapshot(alone, "paid", shape=shape) | (
+        {"parent": parent} if shape is Shape.NEW else {"subscription": "sub_1"}
+    )
+
+    assert plan_names(paid(Line(), item, metadata=names("gold")), shape=shape) == ["enterprise"]
+    assert plan_names(paid(credit, item, metadata=names("gold")), shape=shape) == []
+    assert bill_of([event("invoice.paid", by_itself, at="01-05")], terms=NAMED).cycles == ()
+    assert plan_names(alone, shape=shape) == ["gold"]
 
 
 # Terms are those of the catalog in force at finalization (contract, section 3)

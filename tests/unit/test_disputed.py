@@ -8,7 +8,7 @@ import pytest
 
 from tests.pure_core import bill_of, plan, plans, spans_in
 from tests.stripe_builders import Bill, Json, events, paid
-from tests.taking_back import charge, dispute
+from tests.taking_back import charge, closed, dispute
 
 WHOLE = ["il_1 paid 01-01..02-01"]
 ENDED = ["il_1 paid 01-01..01-06"]
@@ -60,9 +60,45 @@ def opened(*disputes: Json, bill: Bill | None = None, **terms: Any) -> list[str]
             id="lost and won in one second",
         ),
         pytest.param(
+            [dispute("needs_response", at="01-06"), closed("won", at="01-20"), dispute("won", at="01-25")],
+            BACK,
+            id="closed, and told so again when the funds are back",
+        ),
+        pytest.param(
             [dispute("needs_response", at="01-06"), dispute("won", at="01-20"), dispute("won", at="01-25")],
             BACK,
-            id="won, and told so again when the funds are back",
+            id="won, and told so again, with no closing known",
+        ),
+        pytest.param(
+            [dispute("needs_response", at="01-06"), closed("won", at="01-11"), closed("won", at="01-20")],
+            BACK,
+            id="closed twice: the latest counts",
+        ),
+        pytest.param(
+            [dispute("needs_response", at="01-06"), dispute("won", at="01-11"), closed("prevented", at="01-20")],
+            BACK,
+            id="the closing counts, whatever told so before",
+        ),
+        pytest.param(
+            [
+                dispute("needs_response", at="01-06"),
+                closed("won", at="01-08"),
+                closed("lost", at="01-10"),
+                closed("won", at="01-11"),
+                closed("won", at="01-20"),
+            ],
+            BACK,
+            id="won, lost, and won on appeal, twice",
+        ),
+        pytest.param(
+            [dispute("needs_response", at="01-06"), closed("won", at="01-11"), closed("lost", at="01-20")],
+            ENDED,
+            id="closed as won, then as lost",
+        ),
+        pytest.param(
+            [dispute("needs_response", at="01-06"), closed("lost", at="01-20"), closed("won", at="01-20")],
+            BACK,
+            id="closed as lost and as won in one second",
         ),
         pytest.param(
             [

@@ -1,4 +1,8 @@
-"""R5: when all of an invoice, or of one of its lines, is given back, its grants end; less than that ends nothing."""
+"""
+R5: when all of an invoice, or of one of its lines, is given back, its grants end; less than that ends nothing.
+
+Long because the rule is, and each test reads as a part of it.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from ingest.questions import with_payments
 from tests.pure_core import bill_of, facts_of, plan, plans, record, spans_in
 from tests.stripe_builders import Bill, Json, Line, Shape, event, events, one_off, paid, snapshot
 from tests.taking_back import charge, credit_note, crediting, dispute, invoice_payment, refund
 
 WHOLE = ["il_1 paid 01-01..02-01"]
 NOTHING: list[str] = []
+ASKED_FOR = {"inpay_1": invoice_payment(at="01-01")["data"]["object"]}
 
 
 def opened(*others: Json, bill: Bill | None = None, shape: Shape = Shape.OLD, **terms: Any) -> list[str]:
@@ -179,6 +185,20 @@ def test_several_payments_of_an_invoice_add_up() -> None:
     assert opened(first, second, one, other, shape=Shape.NEW) == until("01-08")
 
 
+def test_what_charges_say_and_what_refunds_do_is_compared_over_all_charges_of_an_invoice() -> None:
+    """R5 takes the larger of two sums, not a sum of what is larger for each charge."""
+    links = [charge(at="01-01"), charge(at="01-01", id="ch_2", payment_intent="pi_2")]
+    by_charge = charge(refunded=1500, at="01-06")
+    by_refund = refund("succeeded", at="01-08", amount=1000, charge="ch_2", payment_intent="pi_2")
+
+    assert opened(*links, by_charge, by_refund) == WHOLE
+    assert opened(*links, by_charge, by_refund, refund("succeeded", at="01-09", amount=1500)) == until("01-09")
+    again = charge(refunded=1000, at="01-10", id="ch_2", payment_intent="pi_2")
+    assert opened(*links, by_charge, by_refund, again) == until("01-10")
+    failed = refund("failed", at="01-12", amount=1000, charge="ch_2", payment_intent="pi_2")
+    assert opened(*links, by_charge, by_refund, again, failed)[-1] == "il_1 paid 01-12..02-01"
+
+
 def test_a_plan_may_keep_what_was_refunded() -> None:
     """`on_refund: keep`."""
     assert opened(charge(refunded=2500, at="01-06"), credit_note(at="01-07"), on_refund="keep") == WHOLE
@@ -198,6 +218,10 @@ def test_a_plan_may_keep_what_was_refunded() -> None:
         ),
         pytest.param(
             [charge(at="01-01", invoice=None), invoice_payment(at="01-01")], id="by way of the payment intent"
+        ),
+        pytest.param(
+            [with_payments(event("invoice.paid", snapshot(paid(), "paid", shape=Shape.NEW), at="01-01"), ASKED_FOR)],
+            id="the invoice's payments, that ingest asked Stripe for",
         ),
     ],
 )

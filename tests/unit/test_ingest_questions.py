@@ -1,12 +1,22 @@
-"""What Stripe's API is asked for the lines that an event leaves out, and how they come into it."""
+"""What Stripe's API is asked for the lines and the payments that an event leaves out, and how they come into it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ingest.questions import Malformed, Question, lines_left_out, question, read_page, with_all_lines
+from ingest.questions import (
+    Malformed,
+    Question,
+    lines_left_out,
+    payments_left_out,
+    question,
+    read_page,
+    with_all_lines,
+    with_payments,
+)
 from tests.webhooks import INVOICE, event
 
 LINES: dict[str, dict[str, Any]] = {f"il_{number}": {"id": f"il_{number}", "amount": number} for number in range(12)}
@@ -135,3 +145,65 @@ def test_fewer_lines_than_the_event_has_are_no_list_of_them(lines: Any, about: d
     """A list that lacks what the event shows or counts is malformed: nothing may look whole that is not."""
     with pytest.raises(Malformed, match="lines"):
         with_all_lines(short(about=about), lines)
+
+
+BETWEEN = "2025-04-30.basil"
+
+
+def bought(*, version: Any = BETWEEN, of: dict[str, Any] | None = None, **about: Any) -> Any:
+    """An event about a paid invoice, in a version of which no event says what paid it."""
+    return event(about={**INVOICE, "status": "paid", "amount_paid": 2500, **about}, api_version=version, **(of or {}))
+
+
+@pytest.mark.parametrize("version", ["2025-03-31.basil", BETWEEN])
+def test_payments_are_asked_for_in_the_versions_that_name_none(version: str) -> None:
+    """Of that invoice, in the event's own version, and of its Connect account; a part that is paid counts too."""
+    wanted = Question(path="/v1/invoice_payments", version=version, parameters=(("invoice", "in_1"),))
+
+    assert payments_left_out(bought(version=version)) == wanted
+    assert payments_left_out(bought(version=version, status="open", amount_paid=1)) == wanted
+    assert payments_left_out(bought(version=version, of={"account": "acct_1"})) == replace(wanted, account="acct_1")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        bought(version="2025-02-24.acacia"),
+        bought(version="2022-11-15"),
+        bought(version="2025-05-28.basil"),
+        bought(version="2026-10-28.endive"),
+        bought(version=None),
+        bought(version="2025-04-30.basil\r\nX: y"),
+        bought(amount_paid=0),
+        bought(amount_paid=None),
+        bought(status="draft"),
+        bought(deleted=True),
+        bought(object="invoice_payment"),
+        bought(id=None),
+        bought(payments={"object": "list", "data": []}),
+        bought(payment_intent="pi_1"),
+        bought(charge="ch_1"),
+    ],
+)
+def test_payments_are_not_asked_for_where_something_says_them(sent: Any) -> None:
+    """Nor where there is nothing to say: nothing was paid, or it decides nothing."""
+    assert payments_left_out(sent) is None
+
+
+def test_the_invoice_carries_its_payments_as_stripe_would_expand_them() -> None:
+    """The event is else as it was, and so is what was given; it lacks none then, though there be none."""
+    given, payment = bought(), {"id": "inpay_1", "object": "invoice_payment", "invoice": "in_1"}
+
+    whole = with_payments(given, {"inpay_1": payment})
+
+    listing = whole["data"]["object"].pop("payments")
+    assert listing == {"object": "list", "data": [payment], "has_more": False, "url": "/v1/invoice_payments"}
+    assert whole == given == bought()
+    assert payments_left_out(with_payments(given, {})) is None
+
+
+def test_payments_of_another_invoice_are_not_taken() -> None:
+    """What links a payment to an invoice has to say that it is of it."""
+    for odd in ({"id": "inpay_1", "invoice": "in_2"}, {"id": "inpay_1"}):
+        with pytest.raises(Malformed, match="another invoice"):
+            with_payments(bought(), {"inpay_1": odd})
