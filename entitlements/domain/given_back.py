@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
-from entitlements.domain.payments import Payment, refunded_at
+from entitlements.domain.payments import Payment
 from entitlements.domain.period import END_OF_TIME, Period
 from entitlements.domain.reversals import CreditNoteStated
 
@@ -75,7 +75,7 @@ def whole(total: int | None, payments: Iterable[Payment], notes: Iterable[Credit
 def amount_at(moment: datetime, payments: Iterable[Payment], notes: Iterable[CreditNote]) -> int:
     """How much of an invoice is given back at a moment: what was refunded, and credited without a refund."""
     credited = (note.amount for note in notes if not note.names_refund and note.counts.covers(moment))
-    return refunded_at(moment, payments) + sum(credited)
+    return sum(payment.refunded_at(moment) for payment in payments) + sum(credited)
 
 
 def of_line(line: str, amount: int, notes: Iterable[CreditNote]) -> tuple[Period, ...]:

@@ -89,14 +89,9 @@ class Payment:
         """The sum of the refunds that count."""
         return sum(refund.amount for refund in self.refunds if refund.counts.covers(moment))
 
-
-def refunded_at(moment: datetime, payments: Iterable[Payment]) -> int:
-    """
-    R5, over all charges of an invoice, which its *payments* are: the larger of what the charges were stated to have
-    given back, less what was undone, and the sum of the refunds that count.
-    """
-    paid = list(payments)
-    return max(sum(each.stated_at(moment) for each in paid), sum(each.counting_at(moment) for each in paid))
+    def refunded_at(self, moment: datetime) -> int:
+        """R5: what was given back of it, which its charges and its refunds both tell: the larger of the two."""
+        return max(self.stated_at(moment), self.counting_at(moment))
 
 
 def payments_of(facts: CustomerFacts) -> tuple[Payment, ...]:

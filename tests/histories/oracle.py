@@ -463,20 +463,20 @@ def _given_back(invoice: Invoice, at: int) -> int:
         for note in invoice.credit_notes
         if note.issued_at <= at < (note.voided_at or NEVER) and note.names_refund is None
     ]
-    payments = [payment for payment in invoice.payments if payment.linked]
-    by_charges = sum(_largest_seen(payment, at) for payment in payments)
-    told = [refund for payment in payments if payment.tells_refunds for refund in payment.refunds]
-    by_charges -= sum(each.amount for each in told if each.undone_at is not None and each.undone_at <= at)
-    by_refunds = 0
+    return sum(notes) + sum(_given_back_of(payment, at) for payment in invoice.payments if payment.linked)
+
+
+def _given_back_of(payment: Payment, at: int) -> int:
+    """Of each charge the larger of what it says itself and what its refunds say."""
+    told = payment.refunds if payment.tells_refunds else ()
+    undone = sum(each.amount for each in told if each.undone_at is not None and each.undone_at <= at)
+    largest = max((amount for when, amount in payment.charges() if when <= at), default=0)
+    counting = 0
     for refund in told:
         since = min((when for when, status in refund.steps if status in ("pending", "succeeded")), default=NEVER)
         if since <= at < (refund.undone_at or NEVER):
-            by_refunds += refund.amount
-    return sum(notes) + max(by_charges, by_refunds)
-
-
-def _largest_seen(payment: Payment, at: int) -> int:
-    return max((amount for when, amount in payment.charges() if when <= at), default=0)
+            counting += refund.amount
+    return max(largest - undone, counting)
 
 
 def _is_disputed(payment: Payment, at: int) -> bool:

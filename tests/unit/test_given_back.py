@@ -185,18 +185,18 @@ def test_several_payments_of_an_invoice_add_up() -> None:
     assert opened(first, second, one, other, shape=Shape.NEW) == until("01-08")
 
 
-def test_what_charges_say_and_what_refunds_do_is_compared_over_all_charges_of_an_invoice() -> None:
-    """R5 takes the larger of two sums, not a sum of what is larger for each charge."""
+def test_what_one_charge_tells_itself_and_another_by_its_refund_adds_up() -> None:
+    """The larger of the two is taken for each charge: nothing that was given back is left out, or counted twice."""
     links = [charge(at="01-01"), charge(at="01-01", id="ch_2", payment_intent="pi_2")]
     by_charge = charge(refunded=1500, at="01-06")
-    by_refund = refund("succeeded", at="01-08", amount=1000, charge="ch_2", payment_intent="pi_2")
+    by_refund = refund("succeeded", at="01-08", amount=999, charge="ch_2", payment_intent="pi_2")
+    the_rest = refund("succeeded", at="01-09", amount=1, charge="ch_2", payment_intent="pi_2", id="re_2")
 
     assert opened(*links, by_charge, by_refund) == WHOLE
-    assert opened(*links, by_charge, by_refund, refund("succeeded", at="01-09", amount=1500)) == until("01-09")
-    again = charge(refunded=1000, at="01-10", id="ch_2", payment_intent="pi_2")
-    assert opened(*links, by_charge, by_refund, again) == until("01-10")
-    failed = refund("failed", at="01-12", amount=1000, charge="ch_2", payment_intent="pi_2")
-    assert opened(*links, by_charge, by_refund, again, failed)[-1] == "il_1 paid 01-12..02-01"
+    assert opened(*links, by_charge, by_refund, refund("succeeded", at="01-09", amount=1500, id="re_3")) == WHOLE
+    assert opened(*links, by_charge, by_refund, the_rest) == until("01-09")
+    failed = refund("failed", at="01-12", amount=1, charge="ch_2", payment_intent="pi_2", id="re_2")
+    assert opened(*links, by_charge, by_refund, the_rest, failed)[-1] == "il_1 paid 01-12..02-01"
 
 
 def test_a_plan_may_keep_what_was_refunded() -> None:
