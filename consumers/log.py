@@ -91,7 +91,7 @@ class Log:
         partitions: Collection[Partition] = (),
     ) -> None:
         self._is_alone = group_id is None
-        self._unsettled: set[Partition] = set()
+        self._settled: set[Partition] = set()
         self._committed_at = 0.0
         self._handed_out: tuple[float, int] | None = None
         self._max_records = source.max_poll_records
@@ -116,7 +116,7 @@ class Log:
         )
         self._consumer._fetcher.PartitionRecords = unpacked
         if group_id is not None:
-            self._consumer.subscribe(sorted(topics), listener=_Listener(self._consumer, self._unsettled))
+            self._consumer.subscribe(sorted(topics), listener=_Listener(self._consumer, self._settled))
         else:
             self._consumer.assign([TopicPartition(*partition) for partition in partitions])
             self.unsettle()
@@ -139,7 +139,7 @@ class Log:
                     found += self._poll_once(REST_MS, room)
                 is_all = len(found) < self._max_records
                 self._handed_out = (time.monotonic(), len(found)) if is_all else None
-            if found or self._unsettled or time.monotonic() >= until:
+            if found or self.unsettled() or time.monotonic() >= until:
                 return found
 
     def _rest(self) -> bool:
@@ -156,6 +156,7 @@ class Log:
         try:
             found = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
         except NoOffsetForPartitionError:  # kafka-python looks for a place to start before anyone can seek
+            self.unsettle()  # all are, as a rule; one that it has forgotten would stand still unnoticed
             return []
         except OffsetOutOfRangeError as error:
             self.unsettle()
@@ -186,19 +187,19 @@ class Log:
 
     def unsettled(self) -> frozenset[Partition]:
         """The partitions that are assigned and stand still because nobody has said where to go on."""
-        return frozenset(self._unsettled)
+        return self.assigned() - self._settled
 
     def unsettle(self) -> None:
         """Stop reading everywhere, until each partition is settled again."""
         self._consumer.pause(*self._consumer.assignment())
-        self._unsettled.update(self.assigned())
+        self._settled.clear()
 
     def settle(self, partition: Partition, next_offset: int, topic_id: str) -> None:
         """Go on reading *partition* of the topic of that id from *next_offset*."""
         self._topic_ids[partition[0]] = topic_id
+        self._settled.add(partition)
         self._consumer.seek(TopicPartition(*partition), next_offset)
         self._consumer.resume(TopicPartition(*partition))
-        self._unsettled.discard(partition)
 
     def position(self, partition: Partition) -> int:
         """The offset that would be read next, past what holds no records (a transaction's marker)."""
@@ -253,17 +254,16 @@ class Log:
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python, which has no types, asks for it
-    def __init__(self, consumer: Any, unsettled: set[Partition]) -> None:
+    def __init__(self, consumer: Any, settled: set[Partition]) -> None:
         self._consumer = consumer
-        self._unsettled = unsettled
+        self._settled = settled
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         self._consumer.pause(*assigned)
-        self._unsettled.clear()
-        self._unsettled.update((partition.topic, partition.partition) for partition in assigned)
+        self._settled.clear()
 
     def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        self._unsettled.difference_update((partition.topic, partition.partition) for partition in revoked)
+        self._settled.difference_update((partition.topic, partition.partition) for partition in revoked)
 
 
 def connected(make: Callable[..., Any], source: Source, **settings: Any) -> Any:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from consumers.log import Log
 from consumers.telling import Health
 from entitlements import ledger
 from tests import toys
@@ -46,6 +48,29 @@ def test_a_database_that_goes_away_is_noticed_though_nothing_comes(yard: Yard, m
         wait_until(lambda: states[-1].ready, "health says that it works")
 
     assert {state.away for state in states if not state.ready} == {"database"}
+
+
+def test_a_place_that_kafka_python_forgets_is_sought_anew(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partition that it takes for one without a place to start from is settled again, and read on."""
+    opened: list[Log] = []
+
+    def noted(*of: Any, **how: Any) -> Log:
+        opened.append(Log(*of, **how))
+        return opened[-1]
+
+    monkeypatch.setattr("consumers.runner.Log", noted)
+    monkeypatch.setattr(Log, "report", lambda *_, **__: True)  # nor has Kafka a place to suggest
+    yard.make_topic()
+    yard.put([message("a")])
+
+    with yard.running():
+        wait_until(lambda: yard.next_offsets() == [1], "it is read")
+        for place in opened[-1]._consumer._subscription.assignment.values():
+            place._position = None
+        yard.put([message("b")])
+        wait_until(lambda: yard.next_offsets() == [2], "the next is read")
+
+    assert yard.names() == Counter("ab")
 
 
 @contextmanager
