@@ -18,8 +18,9 @@ from prometheus_client import CollectorRegistry
 
 from entitlements import ledger
 from entitlements.api import snapshot_stream, snapshots
-from entitlements.api.app import DEFAULT_TRUST, query_app
+from entitlements.api.app import DEFAULT_LIMITS, DEFAULT_TRUST, query_app
 from entitlements.api.credentials import Trust
+from entitlements.api.memory import Limits
 from entitlements.api.metrics import Metrics
 from entitlements.api.tokens import parse_tokens
 from entitlements.domain.facts import Fact
@@ -119,7 +120,13 @@ class Api:
 
 @contextmanager
 def listening(
-    url: str, *facts: Fact, tables: bool = True, trust: Trust = DEFAULT_TRUST, known_as: str | None = None
+    url: str,
+    *facts: Fact,
+    tables: bool = True,
+    trust: Trust = DEFAULT_TRUST,
+    known_as: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    metrics: Metrics | None = None,
 ) -> Iterator[Api]:
     """
     A query API on the database at *url*, which knows *facts*, believes at its mounts what *trust* says, and names
@@ -134,9 +141,10 @@ def listening(
             engine,
             parse_tokens(TOKENS),
             clock=lambda: NOW,
-            metrics=Metrics(CollectorRegistry()),
+            metrics=metrics or Metrics(CollectorRegistry()),
             admins=parse_tokens(ADMIN_TOKENS),
             monotonic=time.monotonic,
+            limits=limits,
             trust=trust,
             known_as=known_as,
         )

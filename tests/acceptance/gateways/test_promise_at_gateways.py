@@ -131,15 +131,12 @@ def test_what_clients_pretend_never_reaches_the_api(stand: Stand) -> None:
 
 
 def test_no_client_has_headers_dropped_by_calling_them_its_connection_s(stand: Stand) -> None:
-    """
-    Named in `Connection`, as what ends at the next hop is, our headers reach the API all the same, and none else.
-
-    Envoy takes no more than nine names there and no upgrade that it was not told of: it answers such requests itself.
-    """
+    """Named in `Connection`, as what ends at the next hop is, our headers reach the API all the same, and none else."""
     stand.pay(customer := stand.customer())
     stand.until_told(200, customer)
     ours = [f"Entitlement-{name}" for name in NAMES]
     named, *halves = (", ".join(("keep-alive", *names)) for names in (ours, ours[:6], ours[6:]))
+    # Envoy takes nine names there at most, and no upgrade that it was not told of: it answers such requests itself.
     refused_by_envoy = {named: 400, f"Upgrade, {named}": 403}
 
     for connection in (*halves, *refused_by_envoy):
