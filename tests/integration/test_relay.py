@@ -1,4 +1,8 @@
-"""The relay and the boundaries at work, on a real PostgreSQL and a real Kafka: one at a time, and nothing is lost."""
+"""
+The relay and the boundaries at work, on a real PostgreSQL and a real Kafka: one at a time, and nothing is lost.
+
+Long because each way in which the relay can lose its place or its servers has a test here.
+"""
 
 from __future__ import annotations
 
