@@ -9,11 +9,11 @@ whoever begins under the same transactional id fences all that began before.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from consumers.log import Source, connected
 from schemas.access_change import AccessChange, encode_access_change
@@ -52,23 +52,39 @@ class FeedTopic:
             metrics_enabled=False,
         )
         try:
-            self._producer.init_transactions()
+            with _unknown_reasons_told_as_a_timeout():
+                self._producer.init_transactions()
         except BaseException:
             self.close()
             raise
 
     def publish(self, states: Sequence[AccessChange]) -> None:
         """Put *states* on the topic in their order; returns once the brokers have all of them."""
-        self._producer.begin_transaction()
-        sent = []
-        for state in states:
-            key, value, headers = encode_access_change(state)
-            sent.append(self._producer.send(self._topic, key=key, value=value, headers=headers))
-        for each in sent:
-            each.get(timeout=CONFIRM_S)
-        self._producer.commit_transaction()
+        with _unknown_reasons_told_as_a_timeout():
+            self._producer.begin_transaction()
+            sent = []
+            for state in states:
+                key, value, headers = encode_access_change(state)
+                sent.append(self._producer.send(self._topic, key=key, value=value, headers=headers))
+            for each in sent:
+                each.get(timeout=CONFIRM_S)
+            self._producer.commit_transaction()
 
     def close(self) -> None:
         """Disconnect; what was not confirmed is given up."""
         with contextlib.suppress(KafkaError):
             self._producer.close(timeout=1)
+
+
+@contextlib.contextmanager
+def _unknown_reasons_told_as_a_timeout() -> Iterator[None]:
+    """
+    A broker that hangs in the middle of a transaction is told by kafka-python 3.0 as a bare KafkaError, "could not
+    execute transactional request for unknown reasons", which is no more final than its timeout: another producer helps.
+    """
+    try:
+        yield
+    except KafkaError as error:
+        if type(error) is KafkaError:
+            raise KafkaTimeoutError(str(error)) from error
+        raise

@@ -54,6 +54,7 @@ SELECT json_build_object(
         FROM changes ORDER BY id DESC LIMIT 1),
     'is_there', EXISTS (SELECT FROM changes WHERE id = CAST(:id AS bigint)
         AND xid = CAST(:xid AS xid8) AND recorded_at = CAST(:recorded_at AS timestamptz)),
+    'head', (SELECT head FROM feed_position),
     'rows', greatest((SELECT count(*) FROM learnt), (SELECT count(*) FROM renamed), (SELECT count(*) FROM issued)),
     'changes', (SELECT coalesce(json_agg(each), '[]') FROM (SELECT DISTINCT * FROM learnt) AS each),
     'orgs', (SELECT coalesce(json_agg(each), '[]') FROM (SELECT DISTINCT * FROM renamed) AS each),
@@ -71,13 +72,15 @@ class Seen:
     How far one has looked: of transactions numbered from *unseen_from* on, and of those *in_progress*, nothing.
 
     *tables* and *newest* are what the database is known by: tables put in the place of others, or a backup brought
-    back under a running process, hold other facts though nothing is new in them.
+    back under a running process, hold other facts though nothing is new in them. *head* is the last number that the
+    feed had given.
     """
 
     unseen_from: int
     in_progress: tuple[int, ...]
     tables: str
     newest: Row | None
+    head: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +112,7 @@ class _Found(msgspec.Struct):
     tables: str
     newest: Row | None
     is_there: bool
+    head: int
     rows: int
     changes: list[_Change]
     orgs: list[_Org]
@@ -159,6 +163,7 @@ def _seen(found: _Found) -> Seen:
         in_progress=tuple(int(number) for number in in_progress.split(",") if number),
         tables=found.tables,
         newest=found.newest,
+        head=found.head,
     )
 
 

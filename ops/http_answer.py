@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 
 Header = tuple[bytes, bytes]
@@ -11,6 +12,9 @@ Header = tuple[bytes, bytes]
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 OURS = frozenset({b"content-length", b"connection", b"date", b"transfer-encoding"})
 """What is about the message and the connection: the server says it, also where the application does."""
+
+KEPT = 2048
+"""Of how many answers that are given again the headers are kept as they are written; some kilobytes each."""
 
 BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
@@ -56,9 +60,34 @@ def head(
     *size* is that of the whole body where it is known, else None: then it comes in chunks, unless `content-length` is
     among the headers, and lasts until the connection's end for who speaks HTTP/1.0 (RFC 9112, section 6.3). Raises
     `ValueError` where a header would break its line.
+
+    Headers that are given as a tuple will be given again: how they are written is kept.
     """
-    lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, date]
-    length = size
+    written, stated_length, wants_to_close = _kept(headers) if isinstance(headers, tuple) else _written(headers)
+    length = size if stated_length is None else stated_length
+    closes = closes or wants_to_close
+    has_no_length = status in BODILESS
+    bodiless = has_no_length or to_head
+    chunked = length is None and not bodiless and not to_http_1_0
+    closes = closes or (length is None and not bodiless and not chunked)
+    framing = b""
+    if length is not None and not has_no_length:
+        framing = b"content-length: %d\r\n" % length
+    elif chunked:
+        framing = b"transfer-encoding: chunked\r\n"
+    data = b"%b%b%b%b%b\r\n" % (
+        _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
+        date,
+        written,
+        framing,
+        b"connection: close\r\n" if closes else b"",
+    )
+    return Head(data=data, length=length, chunked=chunked, bodiless=bodiless, closes=closes)
+
+
+def _written(headers: Iterable[Header]) -> tuple[bytes, int | None, bool]:
+    """The application's headers as lines, the length that they state, and whether they want the connection closed."""
+    lines, length, closes = [], None, False
     for name, value in headers:
         if name not in OURS:
             lines.append(b"%b: %b\r\n" % (name, value))
@@ -66,20 +95,13 @@ def head(
             length = int(value)
         elif name == b"connection":
             closes = closes or b"close" in value.lower()
-    has_no_length = status in BODILESS
-    bodiless = has_no_length or to_head
-    chunked = length is None and not bodiless and not to_http_1_0
-    closes = closes or (length is None and not bodiless and not chunked)
-    if length is not None and not has_no_length:
-        lines.append(b"content-length: %d\r\n" % length)
-    elif chunked:
-        lines.append(b"transfer-encoding: chunked\r\n")
-    if closes:
-        lines.append(b"connection: close\r\n")
-    data = b"".join(lines)
-    if not data.count(b"\n") == data.count(b"\r") == len(lines):
+    written = b"".join(lines)
+    if not written.count(b"\n") == written.count(b"\r") == len(lines):
         raise ValueError("a header of the answer holds a line break")
-    return Head(data=data + b"\r\n", length=length, chunked=chunked, bodiless=bodiless, closes=closes)
+    return written, length, closes
+
+
+_kept = lru_cache(KEPT)(_written)
 
 
 def chunk(body: bytes, *, is_last: bool) -> bytes:

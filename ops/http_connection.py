@@ -187,6 +187,7 @@ class Connection(asyncio.Protocol):
             upcoming = self._waiting.popleft()
             if isinstance(upcoming, Refused):
                 log.info("refused", extra={"status": int(upcoming.status), "detail": str(upcoming)})
+                self._state.refused(int(upcoming.status))
                 self._transport.write(whole(upcoming.status, str(upcoming), self._state.date))
                 self._end(is_mid_request=True)
                 return

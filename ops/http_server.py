@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ import uvloop
 
 from ops.http_connection import Connection
 from ops.http_exchange import App, Message
-from ops.http_state import Limits, ServerState
+from ops.http_state import Limits, ServerState, not_counted
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +33,23 @@ class Server:
     """
     Serves *app* until `should_exit` is set, by anybody in any thread; what has begun then has *shutdown_seconds*.
 
+    *refused* is called with the status of each answer of the server's own, to what never came to the application whole.
     A failure of the application to start or to stop is raised by `run` and `serve`.
     """
 
-    def __init__(self, app: App, *, shutdown_seconds: float, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        shutdown_seconds: float,
+        limits: Limits | None = None,
+        refused: Callable[[int], None] = not_counted,
+    ) -> None:
         self.started = False
         self._app = app
         self._shutdown_seconds = shutdown_seconds
         self._limits = limits or Limits()
+        self._refused = refused
         self._should_exit = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._told_to_stop = asyncio.Event()
@@ -70,7 +79,7 @@ class Server:
         life = _Life(self._app)
         await life.begin()
         try:
-            await self._answer(ServerState(self._app, self._limits, self._loop), sockets)
+            await self._answer(ServerState(self._app, self._limits, self._loop, self._refused), sockets)
         finally:
             self._loop = None
             await life.end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Protocol
@@ -43,15 +44,25 @@ class Timed(Protocol):
     def abort(self) -> None: ...
 
 
+def not_counted(_: int) -> None:
+    """Nobody counts refusals."""
+
+
 class ServerState:
-    """Of one server, while it runs. *now* and *date* are as of the last tick: nobody needs them more exactly."""
+    """
+    Of one server, while it runs. *now* and *date* are as of the last tick: nobody needs them more exactly. *refused* is
+    called with the status of each answer that the application did not give.
+    """
 
-    __slots__ = ("app", "connections", "date", "limits", "loop", "now", "stops", "tasks")
+    __slots__ = ("app", "connections", "date", "limits", "loop", "now", "refused", "stops", "tasks")
 
-    def __init__(self, app: App, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, app: App, limits: Limits, loop: asyncio.AbstractEventLoop, refused: Callable[[int], None] = not_counted
+    ) -> None:
         self.app = app
         self.limits = limits
         self.loop = loop
+        self.refused = refused
         self.connections: set[Timed] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.stops = False

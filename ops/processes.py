@@ -199,7 +199,7 @@ def query(environment: Environment) -> None:
     )
     with contextlib.closing(settings.listening("ENTITLE_QUERY_ADDRESS", address)) as listener:
         log.info("questions are answered at %s", address)
-        serve(server(app, shutdown_seconds=QUERY_SHUTDOWN_S), listener)
+        serve(server(app, shutdown_seconds=QUERY_SHUTDOWN_S, refused=metrics.answered), listener)
 
 
 def spare_the_collector() -> None:

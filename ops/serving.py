@@ -8,16 +8,24 @@ from collections.abc import Callable
 from typing import Any
 
 from ops.http_server import Server
+from ops.http_state import Limits, not_counted
 
 
-def server(app: Callable[..., Any], *, shutdown_seconds: int) -> Server:
+def server(
+    app: Callable[..., Any],
+    *,
+    shutdown_seconds: int,
+    limits: Limits | None = None,
+    refused: Callable[[int], None] = not_counted,
+) -> Server:
     """
     The HTTP server of *app*: `serve` it, or await its `.serve([...])` in a loop of one's own.
 
     The sockets are bound; it listens on them and closes them. SIGTERM and SIGINT, or `should_exit`, stop it: it listens
-    no more, finishes what has begun within *shutdown_seconds*, and ends the lifespan of *app*.
+    no more, finishes what has begun within *shutdown_seconds*, and ends the lifespan of *app*. *refused* is called with
+    the status of each answer that the server gives in its place.
     """
-    return Server(app, shutdown_seconds=shutdown_seconds)
+    return Server(app, shutdown_seconds=shutdown_seconds, limits=limits, refused=refused)
 
 
 def serve(running: Server, listener: socket.socket) -> None:

@@ -18,12 +18,14 @@ from prometheus_client import CollectorRegistry
 
 from entitlements import ledger
 from entitlements.api import snapshot_stream, snapshots
-from entitlements.api.app import DEFAULT_TRUST, query_app
+from entitlements.api.app import DEFAULT_LIMITS, DEFAULT_TRUST, query_app
 from entitlements.api.credentials import Trust
+from entitlements.api.memory import Limits
 from entitlements.api.metrics import Metrics
 from entitlements.api.tokens import parse_tokens
 from entitlements.domain.facts import Fact
 from entitlements.store import record
+from ops import http_state
 from ops.database import SETTINGS, migrate
 from ops.database import engine as engine_on
 from ops.serving import server as server_of
@@ -119,7 +121,14 @@ class Api:
 
 @contextmanager
 def listening(
-    url: str, *facts: Fact, tables: bool = True, trust: Trust = DEFAULT_TRUST, known_as: str | None = None
+    url: str,
+    *facts: Fact,
+    tables: bool = True,
+    trust: Trust = DEFAULT_TRUST,
+    known_as: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    metrics: Metrics | None = None,
+    http_limits: http_state.Limits | None = None,
 ) -> Iterator[Api]:
     """
     A query API on the database at *url*, which knows *facts*, believes at its mounts what *trust* says, and names
@@ -130,17 +139,20 @@ def listening(
             migrate(engine, "public")
             migrate(engine, SETTINGS_SCHEMA, SETTINGS)
             write(engine, *facts)
+        counting = metrics or Metrics(CollectorRegistry())
         app = query_app(
             engine,
             parse_tokens(TOKENS),
             clock=lambda: NOW,
-            metrics=Metrics(CollectorRegistry()),
+            metrics=counting,
             admins=parse_tokens(ADMIN_TOKENS),
             monotonic=time.monotonic,
+            limits=limits,
             trust=trust,
             known_as=known_as,
         )
-        server, listener = server_of(app, shutdown_seconds=5), socket.create_server(("127.0.0.1", 0))
+        server = server_of(app, shutdown_seconds=5, limits=http_limits, refused=counting.answered)
+        listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()

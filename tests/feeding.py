@@ -13,6 +13,8 @@ import sqlalchemy as sa
 
 from consumers.told import Catalogs, Step, take_step
 from entitlements import feed, ledger, reading, store
+from entitlements.api.app import DEFAULT_LIMITS
+from entitlements.api.memory import Limits
 from entitlements.domain.access import Scope, apis_of, decide, standing
 from entitlements.domain.facts import Fact
 from entitlements.everyone import CustomerName
@@ -104,9 +106,9 @@ def names(*customers: str, integration: str = "main") -> list[CustomerName]:
 
 
 @contextmanager
-def telling(url: str) -> Iterator[Api]:
+def telling(url: str, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Api]:
     """A query API on a database of *url*, whose feed holds the customers of the story."""
-    with listening(url) as started:
+    with listening(url, limits=limits) as started:
         learnt(started.engine, *STORY)
         settled(started.engine, NOW)
         yield started

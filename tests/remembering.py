@@ -67,7 +67,9 @@ async def within_a_second(ask: Callable[[], Awaitable[object]], expected: object
 
 
 @asynccontextmanager
-async def remembering(url: str, *facts: Fact, limits: Limits | None = None) -> AsyncIterator[Asked]:
+async def remembering(
+    url: str, *facts: Fact, limits: Limits | None = None, monotonic: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Asked]:
     """A memory that has looked once, on a database that knows *facts*."""
     clock = Clock()
     with on(url) as engine:
@@ -79,7 +81,7 @@ async def remembering(url: str, *facts: Fact, limits: Limits | None = None) -> A
             engine,
             asking,
             clock=clock,
-            monotonic=time.monotonic,
+            monotonic=monotonic,
             limits=limits or Limits(miss_s=5.0),  # the machine may be busy
         )
         memory.start()
@@ -101,3 +103,16 @@ def statements(engine: sa.Engine) -> list[str]:
             seen.append(statement)
 
     return seen
+
+
+def allow_connections(database: str, elsewhere: str, given: bool) -> None:
+    """Let the database take connections, or take none and end those that there are."""
+    name = sa.make_url(database).database
+    url = sa.make_url(elsewhere).set(drivername="postgresql+psycopg2")
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.execute(sa.text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {given}'))
+        if not given:
+            connection.execute(
+                sa.text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
+            )

@@ -83,7 +83,16 @@ def query_app(
     under which others reach it, without a slash at its end; None: the one that each asks.
     """
     snapshots = Snapshots(engine, clock)
-    memory = Memory(engine, snapshots, clock=clock, monotonic=monotonic, limits=limits)
+    watch = changes.Watch(monotonic)
+    memory = Memory(
+        engine,
+        snapshots,
+        clock=clock,
+        monotonic=monotonic,
+        limits=limits,
+        told_too=watch.take,
+        is_followed=watch.is_followed,
+    )
     metrics.watch(
         is_away=snapshots.is_away,
         memory=memory,
@@ -92,7 +101,7 @@ def query_app(
     known = tuple(tokens)
     app = Starlette(
         routes=pages(
-            known, tuple(admins), snapshots, memory, metrics, snapshot_stream.streams(engine, clock), known_as
+            known, tuple(admins), snapshots, memory, watch, metrics, snapshot_stream.streams(engine, clock), known_as
         ),
         exception_handlers=dict.fromkeys(FAILURES, told),
         lifespan=running(memory, snapshots),
@@ -108,6 +117,7 @@ def pages(
     admins: tuple[Token, ...],
     snapshots: Snapshots,
     memory: Memory,
+    watch: changes.Watch,
     metrics: Metrics,
     streams: snapshot_stream.Streams,
     known_as: str | None = None,
@@ -135,7 +145,7 @@ def pages(
         admin_page("/v1/keys/{key}/rotate", keys.rotation, "POST"),
         page("/v1/explain", explain_then.page),
         page("/v1/progress", operations.progress),
-        page("/v1/changes", changes.changes(changes.Watch(snapshots))),
+        page("/v1/changes", changes.changes(watch)),
         page("/v1/snapshot", snapshot_stream.snapshot(streams)),
         page(openapi.PATH, openapi.page),
         Route("/livez", operations.livez),

@@ -46,7 +46,8 @@ def evaluations_at_hand(
                 if kept is not None:
                     metrics.hit(kept.answer.decision.reason)
                     headers, written = _written(kept)
-                    await send({"type": "http.response.start", "status": 200, "headers": [*headers, *request_ids]})
+                    sent = [*headers, *request_ids] if request_ids else headers
+                    await send({"type": "http.response.start", "status": 200, "headers": sent})
                     await send({"type": "http.response.body", "body": written})
                     return
                 receive = _once_more(first, receive)
@@ -83,15 +84,15 @@ def _kept(memory: Memory, token: Token, message: Message) -> Kept | None:
         return None
 
 
-def _written(kept: Kept) -> tuple[Headers, bytes]:
-    written: tuple[Headers, bytes] | None = kept.rendered.get(EVALUATION)
+def _written(kept: Kept) -> tuple[tuple[tuple[bytes, bytes], ...], bytes]:
+    written: tuple[tuple[tuple[bytes, bytes], ...], bytes] | None = kept.rendered.get(EVALUATION)
     if written is None:
         body = msgspec.json.encode(answers.evaluation(kept.answer.decision, degraded=kept.answer.degraded))
-        headers = [
+        headers = (
             (b"cache-control", b"no-store"),
             (b"content-length", str(len(body)).encode()),
             (b"content-type", JSON),
-        ]
+        )
         written = kept.rendered[EVALUATION] = headers, body
     return written
 

@@ -1,22 +1,27 @@
 """
 `GET /v1/changes`: what customers are told anew, for gateways that keep it, by long poll. Edge: HTTP.
 
-Whoever waits holds no thread and no connection to the database: one look at the feed's head, some times a second, is
-made for all of them, and none while nobody waits.
+Whoever waits holds no thread and no connection to the database. They are woken by the looks that are made for the
+memory (`listening.py`), which say how far the feed is: at once when the relay has given a number, and where that word
+gets lost by the next look. All who ask the same before the database has begun to answer share one answer: those who
+are woken together, and come back together, are no more than a few questions.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from entitlements import feed
+from entitlements.api.listening import Look
 from entitlements.api.requests import read_query
 from entitlements.api.responses import Problem, json_response, malformed
 from entitlements.api.snapshots import CannotDecide, Snapshot, Snapshots
@@ -29,10 +34,6 @@ MOST_CHANGES = 1000
 USUAL_CHANGES = 100
 MOST_WAITING = 2000
 """Who waits beyond that is refused at once, and comes again."""
-
-LOOK_EVERY_S = 0.1
-LOOK_AGAIN_S = 1.0
-"""While somebody waits; the latter while the database does not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +48,34 @@ class Told:
 class Watch:
     """Who waits for the feed to go on; one for an application, on its event loop."""
 
-    __slots__ = ("_head", "_looking", "_snapshots", "_waiting", "_went_on")
+    __slots__ = ("_began", "_following", "_head", "_monotonic", "_waiting", "_went_on")
 
-    def __init__(self, snapshots: Snapshots) -> None:
-        self._snapshots = snapshots
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._began = float("-inf")
         self._head = 0
-        self._waiting = 0
-        self._went_on = asyncio.Condition()
-        self._looking: asyncio.Task[None] | None = None
+        self._waiting = self._following = 0
+        self._went_on = asyncio.Event()
+
+    def is_followed(self) -> bool:
+        """Whether anybody asks for changes and would wait for some. May be called in any thread."""
+        return self._following > 0
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """From before one asks the database until one waits no more: so no number falls in between."""
+        self._following += 1
+        try:
+            yield
+        finally:
+            self._following -= 1
+
+    def take(self, look: Look) -> None:
+        """A look says how far the feed is."""
+        self._began, before, self._head = look.began, self._head, look.head
+        if look.head != before:
+            self._went_on.set()
+            self._went_on = asyncio.Event()
 
     async def beyond(self, seq: int, seconds: float) -> None:
         """
@@ -65,30 +86,17 @@ class Watch:
         if self._waiting >= MOST_WAITING:
             raise CannotDecide("Too many wait for changes: ask again, without wait.")
         self._waiting += 1
-        self._head = seq if self._waiting == 1 else self._head
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
+        asked_at = self._monotonic()
         try:
-            async with asyncio.timeout(seconds), self._went_on:
-                await self._went_on.wait_for(lambda: self._head != seq)
+            async with asyncio.timeout(seconds):
+                while not (self._head > seq or (self._head < seq and self._began > asked_at)):
+                    await self._went_on.wait()
         except TimeoutError:
             return
         except asyncio.CancelledError:  # by the server, which gives what is under way some seconds to end
             raise CannotDecide("This process is ending: ask another one.") from None
         finally:
             self._waiting -= 1
-
-    async def _look(self) -> None:
-        while self._waiting:
-            try:
-                head = await self._snapshots.ask(lambda snapshot: feed.position(snapshot.connection).head)
-            except CannotDecide:
-                await asyncio.sleep(LOOK_AGAIN_S)
-                continue
-            async with self._went_on:
-                self._head = head
-                self._went_on.notify_all()
-            await asyncio.sleep(LOOK_EVERY_S)
 
 
 def changes(watch: Watch) -> Callable[[Request, Token, Snapshots], Awaitable[Response]]:
@@ -98,22 +106,57 @@ def changes(watch: Watch) -> Callable[[Request, Token, Snapshots], Awaitable[Res
     Where there are none it waits for some, *wait* seconds at most. 410 where *after* is no place to go on from.
     """
 
+    asking = _Asking()
+
     async def answer(request: Request, token: Token, snapshots: Snapshots) -> Response:
         parameters = read_query(request.scope["query_string"], "after", "wait", "limit")
         after = read_number(parameters.get("after"), "after", most=LARGEST_INTEGER)
         wait = read_number(parameters.get("wait", "0"), "wait", most=LONGEST_WAIT_S)
-        limit = read_number(parameters.get("limit", str(USUAL_CHANGES)), "limit", most=MOST_CHANGES)
-        loop = asyncio.get_running_loop()
-        until = loop.time() + wait
-        while True:
-            told = await snapshots.ask(lambda snapshot, after=after: page(snapshot, token, after, limit or 1))  # type: ignore[misc]
-            left = until - loop.time()
-            if told.changes or left <= 0:
-                return json_response({"changes": told.changes, "next": told.next, "head": told.head})
-            after = told.next
-            await watch.beyond(told.head, left)
+        limit = read_number(parameters.get("limit", str(USUAL_CHANGES)), "limit", most=MOST_CHANGES) or 1
+        if not wait:
+            return _told(await asking.page(snapshots, token, after, limit))
+        until = asyncio.get_running_loop().time() + wait
+        with watch.following():
+            told = await asking.page(snapshots, token, after, limit)
+            while not told.changes and (left := until - asyncio.get_running_loop().time()) > 0:
+                await watch.beyond(told.head, left)
+                told = await asking.page(snapshots, token, told.next, limit)
+        return _told(told)
 
     return answer
+
+
+class _Asking:
+    """Questions that no thread has begun to answer yet; who asks one of them waits for the same answer."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: dict[tuple[Token, int, int], asyncio.Future[Told]] = {}
+
+    async def page(self, snapshots: Snapshots, token: Token, after: int, limit: int) -> Told:
+        """See `page`; of a moment that is not before the question."""
+        name = token, after, limit
+        asked = self._waiting.get(name)
+        if asked is None:
+
+            def begun(snapshot: Snapshot) -> Told:
+                self._waiting.pop(name, None)  # from here on something may be committed that this answer lacks
+                return page(snapshot, token, after, limit)
+
+            asked = self._waiting[name] = asyncio.ensure_future(snapshots.ask(begun))
+            asked.add_done_callback(partial(self._ended, name))
+        return await asyncio.shield(asked)
+
+    def _ended(self, name: tuple[Token, int, int], asked: asyncio.Future[Told]) -> None:
+        if self._waiting.get(name) is asked:
+            del self._waiting[name]
+        if not asked.cancelled():
+            asked.exception()  # which was heard, even if all who waited for it have gone
+
+
+def _told(told: Told) -> Response:
+    return json_response({"changes": told.changes, "next": told.next, "head": told.head})
 
 
 def page(snapshot: Snapshot, token: Token, after: int, limit: int) -> Told:

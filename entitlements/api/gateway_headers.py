@@ -51,7 +51,7 @@ class HttpAnswer:
     """Status, headers and body as they are sent."""
 
     status: int
-    headers: list[tuple[bytes, bytes]]
+    headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
 
 
@@ -77,7 +77,7 @@ def as_http(told: Told, manners: Manners) -> HttpAnswer:
     ]
     if body:
         headers.append((b"content-type", b"application/problem+json"))
-    return HttpAnswer(status=status.value, headers=headers, body=body)
+    return HttpAnswer(status=status.value, headers=tuple(headers), body=body)
 
 
 def vary_of(trust: Trust, *, by_headers: bool) -> bytes:

@@ -1,14 +1,15 @@
 """
-Looking for what was committed: at once when PostgreSQL notifies, every second all the same. Edge: Postgres, a thread.
+Looking for what was committed: at once when PostgreSQL notifies, now and then all the same. Edge: Postgres, a thread.
 
 The thread waits for the connection that listens, and looks on that very connection. It is a thread and no callback of
 the event loop, since to connect anew takes as long as names and networks do, and answers from memory wait for neither.
-A notification is only a reason to look sooner: one that is lost costs a second. A connection that is lost is made anew,
-after a pause that grows to a second; what it missed, the next look finds.
+A notification is only a reason to look sooner: one that is lost costs the time to the next look. A connection that is
+lost is made anew, after a pause that grows to a second; what it missed, the next look finds.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -22,13 +23,13 @@ import psycopg2
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from entitlements.feed import FED_CHANNEL
 from entitlements.ledger import CHANGES_CHANNEL
 from entitlements.orgs import SETTINGS_CHANNEL
 from entitlements.tail import Learnt, Seen, look
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 1.0
 TOGETHER_S = 0.002
 """How long after a notification is looked: commits that follow one another closely are seen in one look."""
 
@@ -37,20 +38,29 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What was *learnt* by a look, and when that began: at *began* of the monotonic clock, *at* of the other one."""
+    """
+    What was *learnt* by a look, the last number that the feed had given (*head*), and when the look began: at *began*
+    of the monotonic clock, *at* of the other one.
+    """
 
     learnt: Learnt
+    head: int
     began: float
     at: datetime
 
 
 class Listening:
-    """One connection, one thread. *told* is called in that thread after every look."""
+    """
+    One connection, one thread. *told* is called in that thread after every look; looks are *every_s* apart at most.
+    While the feed *is_followed*, a new number of it is a reason to look, too.
+    """
 
     __slots__ = (
         "_clock",
         "_ending",
         "_engine",
+        "_every_s",
+        "_is_followed",
         "_monotonic",
         "_seen",
         "_thread",
@@ -67,14 +77,18 @@ class Listening:
         *,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
+        every_s: float,
+        is_followed: Callable[[], bool],
     ) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._told = told
         self._clock = clock
         self._monotonic = monotonic
+        self._every_s = every_s
+        self._is_followed = is_followed
         self._seen: Seen | None = None
         self._ending = threading.Event()
-        self._wake: tuple[int, int] | None = os.pipe()
+        self._wake: tuple[int, int] | None = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._waking = threading.Lock()
         self._troubled = False
         self._thread = threading.Thread(target=self._run, name="listening", daemon=True)
@@ -84,7 +98,7 @@ class Listening:
 
     def hurry(self) -> None:
         """Look at once, unless it has ended."""
-        with self._waking:
+        with self._waking, contextlib.suppress(BlockingIOError):  # full: it is being hurried enough
             if self._wake is not None:
                 os.write(self._wake[1], b".")
 
@@ -108,7 +122,7 @@ class Listening:
             try:
                 with self._engine.connect() as connection:
                     try:
-                        for channel in (CHANGES_CHANNEL, SETTINGS_CHANNEL):
+                        for channel in (CHANGES_CHANNEL, SETTINGS_CHANNEL, FED_CHANNEL):
                             connection.execute(text(f"LISTEN {channel}"))
                         while not self._ending.is_set():
                             self._look(connection)
@@ -125,23 +139,31 @@ class Listening:
         began, at = self._monotonic(), self._clock()
         self._seen, learnt = look(connection, self._seen)
         self._note(None)
-        self._told(Look(learnt=learnt, began=began, at=at))
+        self._told(Look(learnt=learnt, head=self._seen.head, began=began, at=at))
 
     def _wait(self, connection: Connection) -> None:
-        """For a notification, for the end, or for a second."""
+        """For a notification that is a reason to look, for being hurried, or for as long as looks may be apart."""
         listener: Any = connection.connection.dbapi_connection
         woken = self._wake[0] if self._wake else -1
-        if not listener.notifies:
-            poll = select.poll()  # not select.select, which takes no descriptor from 1024 on
-            poll.register(listener, select.POLLIN)
-            poll.register(woken, select.POLLIN)
-            if woken in (descriptor for descriptor, _ in poll.poll(LOOK_EVERY_S * 1000)):
-                os.read(woken, 4096)
+        poll = select.poll()  # not select.select, which takes no descriptor from 1024 on
+        poll.register(listener, select.POLLIN)
+        poll.register(woken, select.POLLIN)
+        until = self._monotonic() + self._every_s
+        while not self._is_called(listener) and (left := until - self._monotonic()) > 0:
+            hurried = woken in (descriptor for descriptor, _ in poll.poll(left * 1000))
             listener.poll()  # raises where the connection is lost
-        if listener.notifies:
-            self._ending.wait(TOGETHER_S)
-            listener.poll()
+            if hurried:
+                os.read(woken, 4096)
+                return
+        self._ending.wait(TOGETHER_S)
+        listener.poll()
         listener.notifies.clear()
+
+    def _is_called(self, listener: Any) -> bool:
+        """Whether a notification has come that is a reason to look; others are forgotten."""
+        is_called = any(each.channel != FED_CHANNEL or self._is_followed() for each in listener.notifies)
+        listener.notifies.clear()
+        return is_called
 
     def _note(self, error: Exception | None) -> None:
         """One line when looking fails first, and one when it works again."""

@@ -9,9 +9,10 @@ database's as of the last look. All that is remembered is touched by the event l
 Nothing can be remembered that was overtaken. A load that is under way when a look drops its customer was perhaps begun
 before that commit: it answers those who asked for it, and is not kept. Before the first look nothing is kept at all.
 
-*Degraded* is a memory whose last look lies too far back. It answers what it would have answered at that look, an
-allowance to its own `until`, a denial to the next boundary; behind that, and about whom it does not know, the database
-is asked, which says that it can't be.
+*Degraded* is a memory whose last look lies too far back because the database is silent. It answers what it would have
+answered at that look, an allowance to its own `until`, a denial to the next boundary; behind that, and about whom it
+does not know, the database is asked, which says that it can't be. *In doubt* is one whose last look lies as far back
+because this process stood still (`recency.py`): it answers nobody until it has looked again.
 
 Long because loading, dropping and answering change one state, which is held in one place.
 """
@@ -31,6 +32,7 @@ from sqlalchemy import Connection, Engine
 from entitlements.api.answering import Answer, FromDatabase, holder
 from entitlements.api.flights import Flights
 from entitlements.api.listening import Listening, Look
+from entitlements.api.recency import Recency
 from entitlements.api.remembered import Remembered
 from entitlements.api.snapshots import CannotDecide, Snapshots, revisions_in
 from entitlements.api.subjects import NOBODY, Subject, SubjectType
@@ -44,6 +46,12 @@ from entitlements.orgs import setting_of
 from entitlements.reading import facts_of
 
 Loaded = TypeVar("Loaded")
+
+LOOKS_EVERY = 0.5
+"""Between two looks, as a share of how long one is fresh: one may be late, or get lost with its connection."""
+
+LATE_S = 0.1
+"""By so much a load may be later than its deadline, as on a busy machine: the loop comes to it when it can."""
 
 MOST_ANSWERS = 64
 """Answers kept of one customer: names of APIs come from outside, and anything may be asked."""
@@ -59,13 +67,13 @@ SIZE_OF_ANSWER = 3_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """
-    How much is remembered, in bytes; how long a question may wait for the database; how old the last look may be
-    before answers are marked as degraded, in seconds.
+    How much is remembered, in bytes; how long a question may wait for the database; how long ago the look may have
+    begun on which an answer from memory rests, while the database is there, in seconds.
     """
 
     most_bytes: int = 256 * 1024 * 1024
     miss_s: float = 0.5
-    stale_after_s: float = 3.0
+    fresh_s: float = 1.0
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -126,6 +134,7 @@ class Memory:
     __slots__ = (
         "_clock",
         "_database",
+        "_doubting",
         "_epoch",
         "_flights",
         "_held",
@@ -136,10 +145,13 @@ class Memory:
         "_loop",
         "_monotonic",
         "_nobody",
+        "_recency",
         "_scopes",
         "_snapshots",
         "_telling",
         "_terms",
+        "_told_too",
+        "_turning",
         "_waiting",
         "dropped",
         "hits",
@@ -154,7 +166,10 @@ class Memory:
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         limits: Limits,
+        told_too: Callable[[Look], None] = lambda _: None,
+        is_followed: Callable[[], bool] = lambda: False,
     ) -> None:
+        """*told_too* is called with each look, in the event loop; *is_followed* says whether the feed is waited for."""
         self._snapshots = snapshots
         self._database = FromDatabase(snapshots=snapshots)
         self._clock = clock
@@ -168,8 +183,19 @@ class Memory:
         self._terms: _Terms | None = None
         self._looked: Look | None = None
         self._waiting: list[tuple[float, asyncio.Future[None]]] = []
+        self._doubting: list[asyncio.Future[None]] = []
         self._epoch = 0
-        self._listening = Listening(engine, self._told, clock=clock, monotonic=monotonic)
+        self._told_too = told_too
+        self._recency = Recency(monotonic, limits.fresh_s)
+        self._turning: asyncio.TimerHandle | None = None
+        self._listening = Listening(
+            engine,
+            self._told,
+            clock=clock,
+            monotonic=monotonic,
+            every_s=limits.fresh_s * LOOKS_EVERY,
+            is_followed=is_followed,
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._telling = threading.Lock()
         self.hits = self.misses = self.dropped = 0
@@ -177,12 +203,15 @@ class Memory:
     def start(self) -> None:
         """Begin to look for changes; until it has, nothing is remembered. In the event loop that answers."""
         self._loop = asyncio.get_running_loop()
+        self._turn()
         self._listening.start()
 
     def stop(self) -> None:
         """Look no more. From then on the loop may be closed."""
         with self._telling:
             self._loop = None
+        if self._turning is not None:
+            self._turning.cancel()
         self._listening.stop()
 
     async def catch_up(self) -> None:
@@ -197,15 +226,19 @@ class Memory:
     # What is asked
 
     def at_hand(self, token: Token, subject: Subject, api: str) -> Kept | None:
-        """The answer about now, if it is known without asking anybody; nothing is awaited."""
+        """
+        The answer about now, if it is known without asking anybody; nothing is awaited.
+
+        It is that of a look which began at most `fresh_s` ago, however long this process stood still before it was
+        asked. None where there is no such look; only where the database is silent is an older one gone by.
+        """
         question = (token.marketplace, subject, api)
         now = self._clock()
         kept = self._kept.get(question)
-        if (
-            kept is None
-            or not kept.since <= now < kept.until
-            or kept.answer.degraded is not (self.looked_ago > self._limits.stale_after_s)
-        ):
+        degraded = not self._recency.is_fresh()
+        if degraded and not self._recency.is_silent():
+            return None
+        if kept is None or not kept.since <= now < kept.until or kept.answer.degraded is not degraded:
             kept = self._from_held(token, subject, api, now)
             if kept is None:
                 return None
@@ -217,6 +250,7 @@ class Memory:
         """May *subject* call *api*? About another moment than now the database is asked. See `Answering`."""
         if at is not None:
             return await self._database.decision(token, subject, api, at)
+        await self._out_of_doubt()
         kept = self.at_hand(token, subject, api)
         if kept is not None:
             return kept.answer
@@ -225,6 +259,7 @@ class Memory:
 
     async def holder_of(self, token: Token, digest: bytes) -> Subject | None:
         """Whose an API key is. See `Answering`."""
+        await self._out_of_doubt()
         known, terms = self._held.get(("key", digest)), self._terms
         if known is not None and terms is not None:
             self.hits += 1
@@ -234,6 +269,7 @@ class Memory:
 
     async def routes(self) -> tuple[Route, ...]:
         """Those of the catalog in force now. See `Answering`."""
+        await self._out_of_doubt()
         terms = self._terms
         if terms is None:
             terms = await self._in_time(self._load_terms())
@@ -254,15 +290,44 @@ class Memory:
     @property
     def looked_ago(self) -> float:
         """Seconds since the last look began; infinite before the first."""
-        return float("inf") if self._looked is None else self._monotonic() - self._looked.began
+        return self._recency.ago()
 
     def is_degraded(self) -> bool:
-        """Whether there was a look, and it lies too far back."""
-        return self._looked is not None and self.looked_ago > self._limits.stale_after_s
+        """Whether there was a look, and the database has been silent since for too long."""
+        return self._looked is not None and self._recency.is_silent()
+
+    def is_in_doubt(self) -> bool:
+        """Whether there was a look, and this process may have stood still since for too long."""
+        return self._looked is not None and not self._recency.is_fresh() and not self._recency.is_silent()
 
     def knows_anything(self) -> bool:
         """Whether anybody can be answered without the database."""
         return self._terms is not None and len(self._held) > 0
+
+    # Doubt
+
+    async def _out_of_doubt(self) -> None:
+        """Return once what is remembered can be gone by. Raises `CannotDecide` where that takes too long."""
+        while self.is_in_doubt():
+            out_of_doubt = asyncio.get_running_loop().create_future()
+            if not self._doubting:
+                self._listening.hurry()
+            self._doubting.append(out_of_doubt)
+            await self._in_time(out_of_doubt)
+
+    def _turn(self) -> None:
+        """The event loop has come round; it is to come round again."""
+        if self._loop is not None:
+            self._recency.turn()
+            self._dispel()
+            self._turning = self._loop.call_later(self._recency.turn_s, self._turn)
+
+    def _dispel(self) -> None:
+        if self._doubting and not self.is_in_doubt():
+            for doubting in self._doubting:
+                if not doubting.done():
+                    doubting.set_result(None)
+            self._doubting.clear()
 
     # Answering
 
@@ -372,12 +437,19 @@ class Memory:
     # Loading
 
     async def _in_time(self, load: Awaitable[Loaded]) -> Loaded:
-        """Raises `CannotDecide` where it takes too long; it goes on all the same, for who asks again."""
-        try:
+        """
+        Raises `CannotDecide` where it takes too long; it goes on all the same, for who asks again.
+
+        Too long is also what came in time for the loop and late by the clock: this process stood still meanwhile, and
+        what was read before may be true no more.
+        """
+        began = self._monotonic()
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._limits.miss_s):
-                return await load
-        except TimeoutError:
-            raise CannotDecide(f"The database has not answered in {self._limits.miss_s:g} s.") from None
+                loaded = await load
+            if self._monotonic() - began <= self._limits.miss_s + LATE_S:
+                return loaded
+        raise CannotDecide(f"The database has not answered in {self._limits.miss_s:g} s.")
 
     async def _load_terms(self) -> _Terms:
         def keep(terms: _Terms) -> None:
@@ -472,6 +544,9 @@ class Memory:
         for digest in learnt.keys:
             self._drop(("key", digest))
         self._looked = look
+        self._recency.looked(look.began)
+        self._dispel()
+        self._told_too(look)
         for since, caught_up in self._waiting:
             if since <= look.began and not caught_up.done():
                 caught_up.set_result(None)

@@ -119,16 +119,29 @@ class Metrics:
         self.answered(200)
 
     def counting(self, app: ASGIApp) -> ASGIApp:
-        """*app*, whose answers are counted by status, but for those to machines that look whether it lives."""
+        """
+        *app*, whose answers are counted by status, but for those to machines that look whether it lives, and for what
+        is said to nobody: whose body does not end is answered by the server, or has gone.
+        """
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http" or scope["path"] in OPERATORS_PAGES:
+                await app(scope, receive, send)
+                return
+            gone = False
+
+            async def received() -> Message:
+                nonlocal gone
+                message = await receive()
+                gone = gone or message["type"] == "http.disconnect"
+                return message
+
             async def send_counted(message: Message) -> None:
-                if message["type"] == "http.response.start":
+                if message["type"] == "http.response.start" and not gone:
                     self.answered(message["status"])
                 await send(message)
 
-            aside = scope["type"] != "http" or scope["path"] in OPERATORS_PAGES
-            await app(scope, receive, send if aside else send_counted)
+            await app(scope, received, send_counted)
 
         return counted
 

@@ -129,8 +129,7 @@ class Mounts:
         if isinstance(identified, Unidentified):
             return unidentified(identified, self._challenge)
         try:
-            with self._metrics.deciding():
-                return await self._decided(mount, token, identified, headers, requested)
+            return await self._decided(mount, token, identified, headers, requested)
         except (CannotDecide, UnclearScope) as error:
             return cannot_decide(str(error))
 
@@ -149,7 +148,11 @@ class Mounts:
         if api is None:
             return gateway_answers.no_such_api(subject)
         kept = self._answering.at_hand(token, subject, api)
-        answer = kept.answer if kept else await self._answering.decision(token, subject, api, None)
+        if kept is not None:
+            answer = kept.answer
+        else:
+            with self._metrics.deciding():
+                answer = await self._answering.decision(token, subject, api, None)
         self._metrics.decided(answer.decision.reason)
         if log.isEnabledFor(logging.DEBUG):
             about = {"subject": f"{subject.type}:{subject.id}", "api": api, "reason": answer.decision.reason}

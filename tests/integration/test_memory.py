@@ -28,7 +28,7 @@ from entitlements.store import record
 from ops.database import migrate
 from tests.asking import NOW, write
 from tests.descriptors import beyond_select
-from tests.remembering import TOKEN, remembering, statements, within_a_second
+from tests.remembering import TOKEN, allow_connections, remembering, statements, within_a_second
 from tests.stated import JULY, catalog, line, named, unpaid
 
 
@@ -243,24 +243,11 @@ def test_an_answer_ends_with_its_cycle(fresh_database: str) -> None:
     asyncio.run(play())
 
 
-def allow_connections(database: str, elsewhere: str, given: bool) -> None:
-    """Let the database take connections, or take none and end those that there are."""
-    name = sa.make_url(database).database
-    url = sa.make_url(elsewhere).set(drivername="postgresql+psycopg2")
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    with engine.connect() as connection:
-        connection.execute(sa.text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {given}'))
-        if not given:
-            connection.execute(
-                sa.text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
-            )
-
-
 def test_a_database_that_is_away(fresh_database: str, database_url: str) -> None:
     """Whom it knows it answers on, marked: allowances to their `until`, denials to the next boundary. Nobody else."""
 
     async def play() -> None:
-        limits = Limits(miss_s=5.0, stale_after_s=0.5)
+        limits = Limits(miss_s=5.0, fresh_s=0.5)
         facts = (line(), *unpaid("cus_open"), line("cus_other"))
         async with remembering(fresh_database, *facts, limits=limits) as asked:
             await asked.reason(), await asked.reason("cus_open"), await asked.reason("cus_nobody")
@@ -344,5 +331,30 @@ def test_a_miss_has_a_deadline(fresh_database: str) -> None:
                 took = time.monotonic() - began
 
             assert 0.2 <= took < snapshots.ANSWER_SECONDS
+
+    asyncio.run(play())
+
+
+def test_what_was_read_before_the_process_stood_still_answers_nobody(
+    fresh_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In time for the loop and late by the clock, a load says what may be so no more; who asks again is told."""
+    ahead = [0.0]
+
+    async def play() -> None:
+        def stopped_behind(connection: sa.Connection, *, integration: str, customer: str) -> CustomerFacts:
+            facts = facts_of(connection, integration=integration, customer=customer)
+            ahead[0] += 6.0
+            return facts
+
+        async with remembering(
+            fresh_database, line(), limits=Limits(miss_s=2.0), monotonic=lambda: time.monotonic() + ahead[0]
+        ) as asked:
+            with monkeypatch.context() as patched:
+                patched.setattr("entitlements.api.memory.facts_of", stopped_behind)
+                with pytest.raises(CannotDecide, match="has not answered"):
+                    await asked.reason()
+
+            assert await asked.reason() == "paid"
 
     asyncio.run(play())

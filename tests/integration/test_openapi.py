@@ -72,7 +72,7 @@ def test_every_page_is_in_the_document_and_no_other() -> None:
     metrics = Metrics(CollectorRegistry())
     served = {
         (route.path, method.lower())
-        for route in pages((), (), None, Known(), metrics, None)  # type: ignore[arg-type]
+        for route in pages((), (), None, Known(), None, metrics, None)  # type: ignore[arg-type]
         for method in route.methods or ()
         if method != "HEAD"
     }

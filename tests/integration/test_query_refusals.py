@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from entitlements.api.metrics import Metrics
+from ops.http_state import Limits
 from tests.asking import ADMIN, Api, listening
 from tests.servers import new_database
 from tests.stated import STORY, catalog, line
@@ -165,3 +170,26 @@ def test_a_fault_of_ours_is_logged_and_not_told(
     assert (answer.status, answer.headers["content-type"]) == (500, "application/problem+json")
     assert "a fault in the rules" not in answer.body["detail"]
     assert "a fault in the rules" in caplog.text  # the server logs it once the answer is out
+
+
+@pytest.mark.parametrize("client", ["waits", "goes"])
+def test_a_body_that_does_not_end_is_counted_as_what_was_answered(fresh_database: str, client: str) -> None:
+    """408, which the server says, and not the 400 that nobody is told; who has gone is told nothing."""
+    registry = CollectorRegistry()
+    quick = Limits(body_seconds=0.3, tick_seconds=0.05)
+    head = b"POST /access/v1/evaluation HTTP/1.1\r\nHost: query\r\nAuthorization: Bearer any\r\n"
+    with listening(fresh_database, catalog(), metrics=Metrics(registry), http_limits=quick) as started:
+        with socket.create_connection(("127.0.0.1", started.port), timeout=10) as connection:
+            connection.sendall(head + b"Content-Type: application/json\r\nContent-Length: 50\r\n\r\n{")
+            if client == "waits":
+                assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
+        assert started.evaluate().status == 200
+        time.sleep(0.1)
+        counted = {
+            sample.labels["status"]: sample.value
+            for metric in registry.collect()
+            for sample in metric.samples
+            if sample.name == "entitle_query_answers_total"
+        }
+
+    assert counted == ({"200": 1, "408": 1} if client == "waits" else {"200": 1})

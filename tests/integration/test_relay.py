@@ -1,11 +1,18 @@
-"""The relay and the boundaries at work, on a real PostgreSQL and a real Kafka: one at a time, and nothing is lost."""
+"""
+The relay and the boundaries at work, on a real PostgreSQL and a real Kafka: one at a time, and nothing is lost.
+
+Long because each way in which the relay can lose its place or its servers has a test here.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -15,6 +22,7 @@ from consumers import relay
 from consumers.feed_topic import FeedTopic
 from consumers.telling import Health
 from entitlements import feed
+from ops.stack import running
 from schemas.access_change import AccessChange
 from tests.descriptors import beyond_select
 from tests.feeding import behind, disagreements, learnt
@@ -201,6 +209,30 @@ def test_kafka_away_holds_up_nobody_who_asks(ground: Ground) -> None:
         wait_until(lambda: said[-1].ready, "ready again")
 
     assert len(ground.published()) == 2
+
+
+def test_a_kafka_that_hangs_ends_no_relay(fresh_database: str, stack_folder: Path) -> None:
+    """In the middle of its transactions; the relay goes on numbering, and publishes once Kafka goes on."""
+    with (
+        running(stack_folder, database=False, say=lambda _: None) as stack,
+        grounded(stack.kafka.address if stack.kafka else "", fresh_database) as ground,
+        ground.relaying() as said,
+    ):
+        pid = stack.kafka.pid if stack.kafka else None
+        assert pid is not None
+        learnt(ground.engine, line("cus_1"))
+        wait_until(ground.all_is_published, "published")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            learnt(ground.engine, line("cus_2"))
+            wait_until(lambda: not said[-1].ready, "not ready")
+            learnt(ground.engine, line("cus_3"))
+            wait_until(lambda: len(behind(ground.engine)) == 3, "told")
+            assert not ground.all_is_published()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        wait_until(ground.all_is_published, "published")
+        assert latest(ground.published()).keys() == {"cus_1", "cus_2", "cus_3"}
 
 
 def test_postgres_back_again_it_goes_on(ground: Ground) -> None:
