@@ -27,7 +27,7 @@ from entitlements.store import as_revisions
 from schemas.access_change import AccessChange
 
 CHANGES_AT_ONCE = 200
-"""Changes that one transaction takes; of a customer with several each is one."""
+"""Changes that one transaction takes; all that wait and concern the same are one."""
 
 WALKED_AT_ONCE = 50
 """Customers looked at again beside them, while a new catalog concerns everyone: what is paid meanwhile waits less."""
@@ -150,7 +150,7 @@ def take_step(
         states.append((msgspec.structs.replace(state, seq=position.head), boundary))
     feed.tell(connection, states, now=now)
     feed.await_boundaries(connection, same)
-    feed.relayed(connection, [change.id for change, names in due.changes if done.issuperset(names)])
+    feed.relayed(connection, [id_ for change, names in due.changes if done.issuperset(names) for id_ in change.ids])
     catalogs.put_back([name for name in due.renamed if name not in done])
     position = _walked(position, due, done)
     feed.move(connection, position)

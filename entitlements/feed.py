@@ -138,11 +138,15 @@ class FeedPosition:
     walked: CustomerName | None
 
 
+LOOKED_THROUGH = 5_000
+"""Changes that are read for one step of the relay: many may concern the same, and a backlog may hold millions."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A change that nobody has been told of; whom it concerns as in `ledger.changes`."""
+    """Changes that nobody has been told of, all of which concern the same, named as in `ledger.changes`; by their ids."""
 
-    id: int
+    ids: tuple[int, ...]
     integration: str | None
     customer: str | None
     payment: str | None
@@ -200,10 +204,20 @@ def keep_from(connection: Connection, seq: int) -> None:
 
 
 def waiting(connection: Connection, *, most: int) -> tuple[Waiting, ...]:
-    """The first changes, at most so many, that nobody has been told of."""
-    columns = (changes.c.id, changes.c.integration, changes.c.customer, changes.c.payment)
-    query = select(*columns).where(~changes.c.relayed).order_by(changes.c.id).limit(most)
-    return tuple(Waiting(**row) for row in connection.execute(query).mappings())
+    """
+    Whom the first changes concern that nobody has been told of, each once, at most so many.
+
+    Of whom much is learnt while the relay is behind, all that waits is told together. No more than `LOOKED_THROUGH`
+    changes are read for it.
+    """
+    whom = (changes.c.integration, changes.c.customer, changes.c.payment)
+    first = (
+        select(changes.c.id, *whom).where(~changes.c.relayed).order_by(changes.c.id).limit(LOOKED_THROUGH).subquery()
+    )
+    named = (first.c.integration, first.c.customer, first.c.payment)
+    since = func.min(first.c.id)
+    query = select(func.array_agg(first.c.id).label("ids"), *named).group_by(*named).order_by(since).limit(most)
+    return tuple(Waiting(**{**row, "ids": tuple(row["ids"])}) for row in connection.execute(query).mappings())
 
 
 def backlog(connection: Connection) -> Backlog:

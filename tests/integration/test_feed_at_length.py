@@ -1,4 +1,4 @@
-"""A step of the relay that takes long, on a real PostgreSQL."""
+"""A relay with much to do, on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumers.told import WALKED_AT_ONCE, Catalogs, Step, take_step
+from consumers.told import CHANGES_AT_ONCE, WALKED_AT_ONCE, Catalogs, Step, take_step
 from entitlements import feed
 from entitlements.domain.stretches import access_from
 from schemas.access_change import AccessChange
@@ -95,3 +95,17 @@ def short_step(on: sa.Engine, now: datetime, catalogs: Catalogs, more: int) -> S
     """One that has time for one customer and so many more."""
     with on.begin() as connection:
         return take_step(connection, catalogs, now, may_go_on=Time(more).may_go_on)
+
+
+def test_all_that_waits_and_concerns_the_same_is_told_at_once(fresh_database: str) -> None:
+    """Behind by hundreds of changes of one customer, who is told once, a relay comes to the next in the same step."""
+    with fed(fresh_database) as on:
+        learnt(on, catalog())
+        for number in range(CHANGES_AT_ONCE + 50):
+            learnt(on, line("cus_1", line=f"il_{number}"))
+        learnt(on, line("cus_2"))
+        with on.begin() as connection:
+            told = take_step(connection, Catalogs(), NOON)
+            left = feed.waiting(connection, most=1)
+
+    assert (told.told, left) == (2, ())
