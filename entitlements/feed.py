@@ -144,7 +144,7 @@ LOOKED_THROUGH = 5_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """Changes that nobody has been told of, all of which concern the same, named as in `ledger.changes`; by their ids."""
+    """Changes that nobody has been told of, by their ids; all concern the same, named as in `ledger.changes`."""
 
     ids: tuple[int, ...]
     integration: str | None
