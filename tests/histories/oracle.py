@@ -467,7 +467,7 @@ def _given_back(invoice: Invoice, at: int) -> int:
 
 
 def _given_back_of(payment: Payment, at: int) -> int:
-    """Of each charge the larger of what it says itself and what its refunds say."""
+    """Of each payment the larger of what its charge says and what its refunds say."""
     told = payment.refunds if payment.tells_refunds else ()
     undone = sum(each.amount for each in told if each.undone_at is not None and each.undone_at <= at)
     largest = max((amount for when, amount in payment.charges() if when <= at), default=0)
@@ -490,15 +490,18 @@ def _is_disputed(payment: Payment, at: int) -> bool:
 
 def _restored_at(dispute: Dispute, since: int) -> int | None:
     """
-    Of several closings the latest counts, in one second `won`. A closing is `charge.dispute.closed`; an event of
-    another kind that shows a dispute won restores as well, where no closing does.
+    Of several closings the latest counts, in one second `won`. A closing is `charge.dispute.closed`; events of another
+    kind say how a dispute ended only where no closing at all is known, lost or won.
     """
     numbered = enumerate(dispute.steps)
     ends = [(when, status, number) for number, (when, status) in numbered if status in CLOSING and when >= since]
-    lost = max((when for when, status, _ in ends if status == "lost"), default=since)
-    restored = [(when, number) for when, status, number in ends if status in RESTORING and when >= lost]
-    closings = [when for when, number in restored if number not in dispute.again]
-    return max(closings) if closings else min((when for when, _ in restored), default=None)
+    closings = [(when, status) for when, status, number in ends if number not in dispute.again]
+    speaking = closings or [(when, status) for when, status, _ in ends]
+    lost = max((when for when, status in speaking if status == "lost"), default=since)
+    restored = sorted(when for when, status in speaking if status in RESTORING and when >= lost)
+    if not restored:
+        return None
+    return restored[-1] if closings else restored[0]
 
 
 def _quotas(speaking: list[tuple[str, str, tuple[object, Plan | None, Decimal]]]) -> tuple[tuple[str, int], ...]:

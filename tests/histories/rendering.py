@@ -289,7 +289,8 @@ def _of_payment(payment: Payment, invoice: Invoice, customer: str, shape: str) -
         for number, (at, status) in enumerate(dispute.steps):
             kind = "updated" if number else "created"
             if status in CLOSED:
-                kind = "funds_reinstated" if number in dispute.again else "closed"
+                again = "updated" if status == "lost" else "funds_reinstated"
+                kind = again if number in dispute.again else "closed"
             body = _reversal(payment, dispute, "dispute") | {"amount": payment.amount, "status": status}
             yield _happening(at, f"charge.dispute.{kind}", shape, lambda _, body=body: body)
 

@@ -19,7 +19,7 @@ REFUNDED = (
 """When a refund had which status, in seconds after it was made."""
 
 AGAIN = " again"
-"""After a status: told by an event that closes nothing, such as `funds_reinstated`."""
+"""After a status: told by an event that closes nothing, such as `funds_reinstated`, or `updated` where it is lost."""
 
 DISPUTED = (
     ((0, "needs_response"),),
@@ -42,6 +42,10 @@ DISPUTED = (
     ((0, "needs_response"), (2 * DAY, "won"), (4 * DAY, "lost"), (4 * DAY, "won"), (5 * DAY, "won")),
     ((0, "needs_response"), (4 * DAY, "lost"), (5 * DAY, "won again"), (6 * DAY, "won")),
     ((0, "warning_needs_response"), (DAY, "warning_closed"), (2 * DAY, "needs_response")),
+    ((0, "needs_response"), (3 * DAY, "lost"), (5 * DAY, "won again")),
+    ((0, "needs_response"), (3 * DAY, "won"), (5 * DAY, "lost again")),
+    ((0, "needs_response"), (3 * DAY, "lost again"), (5 * DAY, "won")),
+    ((0, "needs_response"), (3 * DAY, "lost again"), (5 * DAY, "won again")),
 )
 
 

@@ -101,6 +101,16 @@ def opened(*disputes: Json, bill: Bill | None = None, **terms: Any) -> list[str]
             id="closed as lost and as won in one second",
         ),
         pytest.param(
+            [dispute("needs_response", at="01-06"), closed("lost", at="01-10"), dispute("won", at="01-20")],
+            ENDED,
+            id="closed as lost, and told to be won by what closes nothing",
+        ),
+        pytest.param(
+            [dispute("needs_response", at="01-06"), closed("won", at="01-20"), dispute("lost", at="01-25")],
+            BACK,
+            id="closed as won, and told to be lost by what closes nothing",
+        ),
+        pytest.param(
             [
                 dispute("warning_needs_response", at="01-02"),
                 dispute("warning_closed", at="01-04"),
