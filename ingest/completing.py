@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from ingest.delivery import NotAnEvent, Publish
+from ingest.delivery import LINES, NotAnEvent, Publish
 from ingest.fetching import Fetching
 from ingest.publisher import Overloaded, Published, PublishFailed
 from ingest.stripe_api import NotFetched, Outcome
@@ -133,16 +133,20 @@ class Completing:
             by_itself = isinstance(error, NotAnEvent) or (isinstance(error, NotFetched) and error.outcome in ITS_OWN)
             tries = kept.tries + by_itself
             if tries == MOST_TRIES:
+                # what is found in the database are invoices that lack lines, nothing else
+                advice = "run `entitle complete`" if LINES in record.incomplete.split(",") else "deliver it from Stripe"
                 log.warning(
-                    "incomplete, and let go: run `entitle complete` once that is mended",
-                    extra={**about, "detail": str(error)},
+                    f"incomplete, and let go: {advice} once that is mended", extra={**about, "detail": str(error)}
                 )
             else:
                 log.info("still incomplete", extra={**about, "detail": str(error)})
                 self._add(place, replace(kept, tries=tries))  # others first
             return _Came.FAILED_BY_ITSELF if by_itself else _Came.FAILED_FOR_ALL
         self._let_go(place)
-        log.info("completed", extra={**about, "topic": at.topic, "partition": at.partition, "offset": at.offset})
+        if whole.incomplete:  # it is tried again as it is now, and not published before it gains more
+            self.keep(whole, kept.integration)
+        said = f"completed but for {whole.incomplete}" if whole.incomplete else "completed"
+        log.info(said, extra={**about, "topic": at.topic, "partition": at.partition, "offset": at.offset})
         return _Came.COMPLETED
 
     def _add(self, place: tuple[str, str], kept: _Kept) -> None:

@@ -93,7 +93,8 @@ class Fetching:
         name = integration.name
         until = asyncio.get_running_loop().time() + FETCH_SECONDS
         event = wanted.event if isinstance(wanted, Short) else await self._fetched(wanted, name, until)
-        event, lacking = await self._whole(event, name, until)
+        payments = payments_left_out(event) if self._api.has_key(name) else None
+        event, lacking = await self._whole(event, name, until, payments)
         for error in lacking.values():
             about = {"integration": name, "event_id": wanted.event_id, "event_type": wanted.event_type}
             log.warning("incomplete", extra={**about, "detail": str(error)})
@@ -103,14 +104,18 @@ class Fetching:
         """
         The whole record, under the same event id, of one that was published incomplete with *value* and *headers*.
 
-        Takes `PATIENT_SECONDS` at most. Raises `NotFetched`, and `NotAnEvent` for what is nested too deeply.
+        One that comes to have all its lines is worth publishing though what paid its invoice is still lacking: it is
+        marked so, and completed once more, has nothing new to say until that is there. Whether a key is there now does
+        not matter: what was lacking is lacking still. Takes `PATIENT_SECONDS` at most. Raises `NotFetched` if lines
+        are lacking or nothing was gained, and `NotAnEvent` for what is nested too deeply.
         """
         until = asyncio.get_running_loop().time() + PATIENT_SECONDS
-        event, lacking = await self._whole(msgspec.json.decode(value), integration, until)
-        for error in lacking.values():
-            raise error
+        before = msgspec.json.decode(value)
+        event, lacking = await self._whole(before, integration, until, payments_left_out(before))
+        if lacking and (LINES in lacking or event is before):
+            raise next(iter(lacking.values()))
         traceparent = dict(headers).get("traceparent")
-        return _record(event, integration, None if traceparent is None else traceparent.decode())
+        return _record(event, integration, None if traceparent is None else traceparent.decode(), ",".join(lacking))
 
     def can_complete(self, integration: str) -> bool:
         """Whether this process will ever be able to fetch what an event of *integration* lacks."""
@@ -122,10 +127,15 @@ class Fetching:
         except NotFetched as error:
             raise ThinEventNotFetched(thin.event_type, error) from None
 
-    async def _whole(self, event: Json, integration: str, until: float) -> tuple[Json, dict[str, NotFetched]]:
-        """The event with all that could be fetched of what it leaves out, and what could not be, and why."""
+    async def _whole(
+        self, event: Json, integration: str, until: float, payments: Question | None
+    ) -> tuple[Json, dict[str, NotFetched]]:
+        """
+        The event with all that could be fetched of what it leaves out, and what could not be, and why.
+
+        The same object where nothing could be. *payments* is what to ask for its payments, if they are to be asked for.
+        """
         lacking: dict[str, NotFetched] = {}
-        payments = payments_left_out(event) if self._api.has_key(integration) else None
         parts: tuple[tuple[str, Question | None, PutIn], ...] = (
             (LINES, lines_left_out(event), with_all_lines),
             (PAYMENTS, payments, with_payments),

@@ -19,7 +19,7 @@ from ingest.completing import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Comple
 from ingest.delivery import Publish, record_of
 from ingest.fetching import Fetching
 from ingest.publisher import Published, PublishFailed
-from ingest.questions import Question
+from ingest.questions import PAYMENTS, Question
 from ingest.stripe_api import NotFetched, Outcome
 from schemas.codec import decode
 from schemas.fields import Json
@@ -60,8 +60,12 @@ class Scripted:
         return integration == "main"
 
     async def get(self, integration: str, question: Question, **parameters: str | int) -> Json:
-        assert (self.has_key(integration), parameters) == (True, {"limit": 100})
-        self.asked.append(question.path.split("/")[3])
+        if not self.has_key(integration):
+            raise NotFetched(Outcome.NO_KEY, "there is no key")
+        assert parameters == {"limit": 100}
+        self.asked.append(question.path.split("/")[3 if question.path.endswith("/lines") else 2])
+        if question.path == PAYMENTS:
+            raise NotFetched(Outcome.REFUSED, "the key may not read invoice payments")
         if self.away > 0:
             self.away -= 1
             raise AWAY
@@ -112,6 +116,44 @@ def test_a_record_is_completed_under_its_own_id(monkeypatch: pytest.MonkeyPatch)
     assert "ce_incomplete" not in dict(found.headers)
     assert (about["lines"]["data"], about["lines"]["has_more"]) == (LINES, False)
     assert scripted.pauses == [FIRST_PAUSE_SECONDS]
+
+
+def unlinked() -> Publish:
+    """The same of an API version of which no event says what paid an invoice; it was paid, and marked `lines` alone."""
+    about: dict[str, Any] = {**INVOICE, "id": "in_1", "lines": {"object": "list", "data": [], "has_more": True}}
+    about |= {"amount_paid": 100, "payment_intent": None, "charge": None}
+    of = event(id="evt_1", about=about, api_version="2025-04-30.basil")
+    return record_of(of, "main", TRACEPARENT, incomplete="lines")
+
+
+def test_lines_are_published_though_payments_are_refused(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, marked with what is lacking still; that alone is asked for again, and let go after its tries."""
+    scripted = Scripted(monkeypatch)
+
+    scripted.run(unlinked(), until=lambda: not scripted.completing)
+
+    (found,) = scripted.published
+    about = json.loads(found.value)["data"]["object"]
+    assert (about["lines"]["data"], found.incomplete) == (LINES, "payments")
+    assert dict(found.headers)["ce_incomplete"] == b"payments"
+    assert scripted.asked == ["in_1"] + ["invoice_payments"] * 4
+    assert caplog.messages[-1] == "incomplete, and let go: deliver it from Stripe once that is mended"
+
+
+@pytest.mark.parametrize("integration", ["main", "without a key any more"])
+def test_what_gains_nothing_is_not_published_again(monkeypatch: pytest.MonkeyPatch, integration: str) -> None:
+    """A record that lacks payments is not whole because they are refused, or because the key is gone."""
+    scripted = Scripted(monkeypatch)
+    lacking = unlinked()
+    about = json.loads(lacking.value)
+    about["data"]["object"]["lines"] = {"object": "list", "data": LINES, "has_more": False}
+
+    with pytest.raises(NotFetched):
+        asyncio.run(
+            Fetching(scripted, lambda *_: None).completed(json.dumps(about).encode(), lacking.headers, integration)
+        )
 
 
 def test_pauses_grow_until_stripe_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
