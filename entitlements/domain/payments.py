@@ -165,19 +165,19 @@ def _stage(refund: RefundStated) -> int:
 
 def _dispute(name: str, said: list[DisputeStated]) -> Dispute:
     """
-    R6: suspended from what is no inquiry on until it is closed; for ever where it is lost last.
+    R6: suspended from what is no inquiry on until it is given back; for ever where it is lost last, whoever says so.
 
-    What was closed before that was the inquiry. Of several closings after which none is lost the latest counts. A
-    closing is the event `closed`: what tells a closed dispute's status besides (`funds_reinstated`, `updated`) is none.
-    Where a closing is known the others decide nothing, whatever they say; where none is, the first of them that
-    restores, after the last that is lost.
+    What was closed before that was the inquiry. It is given back by the latest closing after which none is lost. A
+    closing is the event `closed`: what tells again that it is won (`funds_reinstated`, `updated`) is none, and gives it
+    back, the first of them, only where no closing does.
     """
     since = min((each.at for each in said if not each.status.startswith(INQUIRY)), default=END_OF_TIME)
-    settled = [each for each in said if each.status in SETTLED and each.at >= since]
-    closings = [each for each in settled if each.is_closing]
-    deciding = sorted((each.at, each.status) for each in closings or settled)
-    lost = max((each for each in deciding if each[1] == LOST), default=None)
-    restoring = [each for each in deciding if lost is None or each > lost]
-    over = END_OF_TIME if not restoring else restoring[-1 if closings else 0][0]
-    status = (deciding or sorted((each.at, each.status) for each in said))[-1][1]
+    settled = sorted(
+        (each.at, each.status, each.is_closing) for each in said if each.status in SETTLED and each.at >= since
+    )
+    lost = max(((at, status) for at, status, _ in settled if status == LOST), default=None)
+    restoring = [(at, is_closing) for at, status, is_closing in settled if lost is None or (at, status) > lost]
+    first = min((at for at, _ in restoring), default=END_OF_TIME)
+    over = max((at for at, is_closing in restoring if is_closing), default=first)
+    status = settled[-1][1] if settled else max((each.at, each.status) for each in said)[1]
     return Dispute(id=name, status=status, suspends=Period(since, over))

@@ -490,18 +490,15 @@ def _is_disputed(payment: Payment, at: int) -> bool:
 
 def _restored_at(dispute: Dispute, since: int) -> int | None:
     """
-    Of several closings the latest counts, in one second `won`. A closing is `charge.dispute.closed`; events of another
-    kind say how a dispute ended only where no closing at all is known, lost or won.
+    How it ended is what was said last, in one second `won`. Of several closings after that the latest counts. A closing
+    is `charge.dispute.closed`; an event of another kind that shows a dispute won restores where no closing does.
     """
     numbered = enumerate(dispute.steps)
     ends = [(when, status, number) for number, (when, status) in numbered if status in CLOSING and when >= since]
-    closings = [(when, status) for when, status, number in ends if number not in dispute.again]
-    speaking = closings or [(when, status) for when, status, _ in ends]
-    lost = max((when for when, status in speaking if status == "lost"), default=since)
-    restored = sorted(when for when, status in speaking if status in RESTORING and when >= lost)
-    if not restored:
-        return None
-    return restored[-1] if closings else restored[0]
+    lost = max((when for when, status, _ in ends if status == "lost"), default=since)
+    restored = [(when, number) for when, status, number in ends if status in RESTORING and when >= lost]
+    closings = [when for when, number in restored if number not in dispute.again]
+    return max(closings) if closings else min((when for when, _ in restored), default=None)
 
 
 def _quotas(speaking: list[tuple[str, str, tuple[object, Plan | None, Decimal]]]) -> tuple[tuple[str, int], ...]:

@@ -102,13 +102,13 @@ def opened(*disputes: Json, bill: Bill | None = None, **terms: Any) -> list[str]
         ),
         pytest.param(
             [dispute("needs_response", at="01-06"), closed("lost", at="01-10"), dispute("won", at="01-20")],
-            ENDED,
-            id="closed as lost, and told to be won by what closes nothing",
+            BACK,
+            id="closed as lost, and told later to be won after all",
         ),
         pytest.param(
             [dispute("needs_response", at="01-06"), closed("won", at="01-20"), dispute("lost", at="01-25")],
-            BACK,
-            id="closed as won, and told to be lost by what closes nothing",
+            ENDED,
+            id="closed as won, and told later to be lost after all",
         ),
         pytest.param(
             [
