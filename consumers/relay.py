@@ -41,7 +41,10 @@ AGAIN_S = 1.0
 """Pauses: before asking again whether another relay is still at work, and after a server was away."""
 
 STEP = timedelta(seconds=1)
-"""How long a step goes on with further customers: a swap waits for its tables, and gateways for all that is in it."""
+"""
+How long a step goes on with further customers, from its first one on: a swap waits for its tables, and gateways for all
+that is in it.
+"""
 
 LOOK_EVERY = timedelta(seconds=1)
 TIDY_EVERY = timedelta(minutes=1)
@@ -171,13 +174,18 @@ class _Relay:
     def _number(self, session: Connection) -> Step:
         now = self.clock()
         with session.begin():
-            step = take_step(session, self.catalogs, now, may_go_on=lambda: self.clock() < now + STEP)
+            step = take_step(session, self.catalogs, now, begin=self._time)
         self.counting.numbered(told=step.told, same=step.same)
         if step.told:
             took = round((self.clock() - now).total_seconds() * 1000)
             said = {"told": step.told, "same": step.same, "head": step.position.head, "ms": took}
             logger.info("told", extra=said)
         return step
+
+    def _time(self) -> Callable[[], bool]:
+        """The time of a step has begun; what says whether some of it is left."""
+        over = self.clock() + STEP
+        return lambda: self.clock() < over
 
     def _publish(self, session: Connection) -> bool:
         """Whether all that is numbered is on the topic; Kafka away holds up nobody who asks for changes."""

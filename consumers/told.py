@@ -1,7 +1,8 @@
 """
 What is to be told of those whom changes concern: read, decided, and numbered where it is news. Edge: Postgres.
 
-On a connection that is handed in, in its caller's transaction. Knows no Kafka.
+On a connection that is handed in, in its caller's transaction. Knows no Kafka. Long because whom a step is to look at,
+what is said of them and how far that went are one decision about one transaction.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from entitlements.domain.stretches import access_from, is_told_already
 from entitlements.everyone import CustomerName
 from entitlements.feed import FeedPosition, Waiting
 from entitlements.orgs import orgs_of, settings_in
+from entitlements.reading import Payment
 from entitlements.store import as_revisions
 from schemas.access_change import AccessChange
 
@@ -79,7 +81,7 @@ class Catalogs:
             self._in_force = in_force.number
             self._left = sorted({*_named_by_catalogs(connection, revisions)})
         upcoming, self._left = self._left[:most], self._left[most:]
-        return feed.told(connection, upcoming).keys()
+        return feed.among(connection, upcoming)
 
     def put_back(self, names: Sequence[CustomerName]) -> None:
         """These were not looked at yet: they are the next."""
@@ -115,35 +117,50 @@ class _Due:
     renamed: Sequence[CustomerName]
 
     @property
-    def names(self) -> tuple[CustomerName, ...]:
-        """All of them once, in the order in which they are looked at: what was paid first waits least."""
-        concerned = (name for _, names in self.changes for name in names)
-        return tuple(dict.fromkeys((*concerned, *self.walked, *self.renamed)))
+    def together(self) -> tuple[tuple[CustomerName, ...], ...]:
+        """
+        All of them once, in the order in which they are looked at: what was paid first waits least. Those of one change
+        are in one step: it is done with all of them or not at all, and would else begin with the same one again.
+        """
+        found, seen = [], set[CustomerName]()
+        for names in (*(names for _, names in self.changes), *((name,) for name in (*self.walked, *self.renamed))):
+            found.append(tuple(name for name in names if name not in seen))
+            seen |= {*names}
+        return tuple(names for names in found if names)
+
+
+def _without_end() -> Callable[[], bool]:
+    return lambda: True
 
 
 def take_step(
-    connection: Connection, catalogs: Catalogs, now: datetime, *, may_go_on: Callable[[], bool] = lambda: True
+    connection: Connection,
+    catalogs: Catalogs,
+    now: datetime,
+    *,
+    begin: Callable[[], Callable[[], bool]] = _without_end,
 ) -> Step:
     """
     Tell whom the next changes concern, and, where one concerns everyone, some of those who are left; also where time
     alone puts another catalog in force.
 
     A customer of whom nothing else is to be said than was told gets no new number, unless time alone changed an answer
-    since: that is told once, with the number that follows. Before each customer but the first it asks *may_go_on*, and
-    where it may not, who is left waits for the next step: a transaction is as long as its time, however long what is to
-    be said of a customer takes.
+    since: that is told once, with the number that follows. As the first customer's turn comes it calls *begin*, for
+    every step finds out anew whom it is to look at, and asks what that gave before each change but the first and each
+    customer whom none names: where it may not go on, who is left waits for the next step. A transaction is as long as
+    its time and one change, however long what is to be said of a customer takes.
     """
     position = feed.position(connection)
     position, due = _due(connection, catalogs, position, now)
-    if not due.changes and not due.names and not position.is_walking:
+    together = due.together
+    if not due.changes and not together and not position.is_walking:
         return Step(position=position, told=0, same=0, more=catalogs.is_walking)
-    before = feed.told(connection, due.names)
     states, same, done = [], [], set[CustomerName]()
-    for state in _states(connection, due.names, before, catalogs.revisions(connection), now, may_go_on):
+    for state, told in _states(connection, together, catalogs.revisions(connection), now, begin):
         name = CustomerName(integration=state.integration, customer=state.customer)
         done.add(name)
         boundary = next_boundary(state, state.as_of)
-        if name in before and not state.boundaries and is_told_already(before[name], state):
+        if told is not None and not state.boundaries and is_told_already(told, state):
             same.append((name, boundary))
             continue
         position = replace(position, head=position.head + 1)
@@ -154,7 +171,7 @@ def take_step(
     catalogs.put_back([name for name in due.renamed if name not in done])
     position = _walked(position, due, done)
     feed.move(connection, position)
-    is_cut_short = len(done) < len(due.names)
+    is_cut_short = len(done) < sum(map(len, together))
     more = len(due.changes) == CHANGES_AT_ONCE or position.is_walking or catalogs.is_walking or is_cut_short
     return Step(position=position, told=len(states), same=len(same), more=more)
 
@@ -171,8 +188,7 @@ def _due(
         walked = feed.names_behind(connection, position.walked, most=WALKED_AT_ONCE)
     if has_room:
         renamed = tuple(sorted(catalogs.renamed(connection, now, most=WALKED_AT_ONCE)))
-    concerned = [(change, sorted(_concerned(connection, change))) for change in changes]
-    return position, _Due(changes=concerned, walked=walked, renamed=renamed)
+    return position, _Due(changes=_concerned(connection, changes), walked=walked, renamed=renamed)
 
 
 def _walked(position: FeedPosition, due: _Due, done: Collection[CustomerName]) -> FeedPosition:
@@ -185,37 +201,50 @@ def _walked(position: FeedPosition, due: _Due, done: Collection[CustomerName]) -
     return replace(position, walked=reached[-1]) if reached else position
 
 
-def _concerned(connection: Connection, change: Waiting) -> Iterator[CustomerName]:
-    """Whom a change concerns by name or by a payment; one that nothing links yet is found by the link's own change."""
-    if change.integration is None:
-        return
-    if change.customer is not None:
-        yield CustomerName(integration=change.integration, customer=change.customer)
-    elif change.payment is not None:
-        found = reading.customers_of(connection, integration=change.integration, payment=change.payment)
-        yield from (CustomerName(integration=change.integration, customer=customer) for customer in found)
+def _concerned(connection: Connection, changes: Sequence[Waiting]) -> list[tuple[Waiting, list[CustomerName]]]:
+    """Whom each concerns by name or by a payment; one that nothing links yet is found by the link's own change."""
+    payments = {
+        change: Payment(integration=change.integration, payment=change.payment)
+        for change in changes
+        if change.integration is not None and change.customer is None and change.payment is not None
+    }
+    whose, nobody = reading.customers_of_each(connection, frozenset(payments.values())), frozenset[str]()
+    found = []
+    for change in changes:
+        named = nobody if change.customer is None else {change.customer}
+        customers = whose.get(payments[change], nobody) if change in payments else named
+        integration = change.integration
+        names = [] if integration is None else [CustomerName(integration=integration, customer=c) for c in customers]
+        found.append((change, sorted(names)))
+    return found
 
 
 def _states(
     connection: Connection,
-    whom: Sequence[CustomerName],
-    before: dict[CustomerName, AccessChange],
+    together: Sequence[Sequence[CustomerName]],
     revisions: Revisions,
     now: datetime,
-    may_go_on: Callable[[], bool],
-) -> Iterator[AccessChange]:
-    """What is to be said of each customer, still without a number of its own, for as long as it *may go on*."""
+    begin: Callable[[], Callable[[], bool]],
+) -> Iterator[tuple[AccessChange, AccessChange | None]]:
+    """
+    What is to be said of each customer, still without a number of its own, and what was told before; for as long as the
+    time allows that has begun with the first of them, and to the end of those who belong together.
+    """
+    whom = [name for names in together for name in names]
+    firsts = {names[0] for names in together}
     orgs = orgs_of(connection, whom)
     in_force = revisions.in_force_at(now)
     fixed = {} if in_force is None else {name: org.customer for name, org in in_force.catalog.orgs.items()}
-    for number, (name, facts) in enumerate(_facts_of(connection, whom)):
-        if number and not may_go_on():
+    may_go_on: Callable[[], bool] | None = None
+    for name, facts, told in _read(connection, whom):
+        if may_go_on is None:
+            may_go_on = begin()
+        elif name in firsts and not may_go_on():
             return
-        told = before.get(name)
         as_of = now if told is None else max(now, told.as_of)  # the clock of a relay that was at work before this one
         access = access_from(as_of, facts, name.integration, revisions)
         by_catalog = {org for org, customer in fixed.items() if customer == name.customer}
-        yield AccessChange(
+        state = AccessChange(
             seq=1,
             integration=name.integration,
             customer=name.customer,
@@ -226,10 +255,14 @@ def _states(
             access=access.apis,
             boundaries=() if told is None else passed(told, as_of),
         )
+        yield state, told
 
 
-def _facts_of(connection: Connection, names: Sequence[CustomerName]) -> Iterator[tuple[CustomerName, CustomerFacts]]:
-    for at in range(0, len(names), READ_AT_ONCE):
-        some = names[at : at + READ_AT_ONCE]
-        found = reading.facts_of_each(connection, some)
-        yield from ((name, found[name]) for name in some)
+def _read(
+    connection: Connection, whom: Sequence[CustomerName]
+) -> Iterator[tuple[CustomerName, CustomerFacts, AccessChange | None]]:
+    """Each customer's facts, and what was last told of it."""
+    for at in range(0, len(whom), READ_AT_ONCE):
+        some = whom[at : at + READ_AT_ONCE]
+        facts, told = reading.facts_of_each(connection, some), feed.told(connection, some)
+        yield from ((name, facts[name], told.get(name)) for name in some)

@@ -253,6 +253,14 @@ def told(connection: Connection, whom: Collection[CustomerName]) -> dict[Custome
     return {CustomerName(integration=each.integration, customer=each.customer): each for each in found}
 
 
+def among(connection: Connection, whom: Collection[CustomerName]) -> frozenset[CustomerName]:
+    """Those of these customers of whom something was told."""
+    names = [(each.integration, each.customer) for each in whom]
+    named = (feed.c.integration, feed.c.customer)
+    rows = connection.execute(select(*named).where(tuple_(*named).in_(names))) if names else ()
+    return frozenset(CustomerName(integration=row.integration, customer=row.customer) for row in rows)
+
+
 def tell(connection: Connection, states: Iterable[tuple[AccessChange, datetime | None]], *, now: datetime) -> None:
     """Each of *states* takes the place of what was told of its customer; beside it is its next boundary."""
     rows = [

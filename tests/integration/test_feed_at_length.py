@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from consumers.told import CHANGES_AT_ONCE, WALKED_AT_ONCE, Catalogs, Step, take_step
-from entitlements import feed
+from consumers.told import CHANGES_AT_ONCE, READ_AT_ONCE, WALKED_AT_ONCE, Catalogs, Step, take_step
+from entitlements import feed, ledger, store
+from entitlements.domain.reversals import PaymentLink
 from entitlements.domain.stretches import access_from
+from entitlements.everyone import CustomerName
 from schemas.access_change import AccessChange
 from tests.feeding import NOON, behind, fed, learnt, settled
 from tests.stated import JUNE, catalog, line
@@ -49,6 +52,9 @@ class Time:
     def __init__(self, left: int) -> None:
         self.left = left
 
+    def begin(self) -> Callable[[], bool]:
+        return self.may_go_on
+
     def may_go_on(self) -> bool:
         self.left -= 1
         return self.left >= 0
@@ -79,6 +85,57 @@ def test_a_step_ends_with_its_time_and_the_next_goes_on(fresh_database: str, mor
     assert renamed == {customer: (org,) for org, customer in moved.items()}
 
 
+def test_a_change_of_two_customers_is_told_with_both_whatever_the_time(fresh_database: str) -> None:
+    """Whoever takes long, who belongs to the same change and all behind them get their turn in the next steps."""
+    with fed(fresh_database) as on:
+        learnt(on, catalog(), line("cus_0"), line("cus_1"), line("cus_2"))
+        settled(on)
+        with on.begin() as connection:
+            store.record(connection, [paid_by("cus_0", "ch_0"), paid_by("cus_1", "ch_1")])
+            ledger.write_changes(connection, {("revocations", "main", None, "pi_1")})
+        learnt(on, line("cus_2", invoice="in_2", line="il_2", quantity=2))
+        first, second = (short_step(on, NOON, Catalogs(), 0) for _ in range(2))
+
+    assert (first.told + first.same, first.more) == (2, True)
+    assert (second.told, second.more) == (1, False)
+
+
+def paid_by(customer: str, charge: str) -> PaymentLink:
+    """One of several charges of a payment intent, which names its customer."""
+    return PaymentLink(integration="main", payment_intent="pi_1", charge=charge, customer=customer, invoice=None)
+
+
+def test_a_steps_time_begins_with_its_first_customer(fresh_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whom it is to look at, it asks of any number of changes at once, and reads what was told of a few at a time."""
+    asked, at_once, begun = list[str](), list[int](), list[int]()
+
+    def begin() -> Callable[[], bool]:
+        begun.append(len(asked))
+        return lambda: True
+
+    def told(connection: sa.Connection, whom: Collection[CustomerName]) -> dict[CustomerName, AccessChange]:
+        at_once.append(len(whom))
+        return feed_told(connection, whom)
+
+    feed_told = feed.told
+    with fed(fresh_database) as on:
+        learnt(on, catalog(), *(line(f"cus_{number}") for number in range(12)))
+        settled(on)
+        monkeypatch.setattr(feed, "told", told)
+        sa.event.listen(on, "before_cursor_execute", lambda *of: asked.append(of[2]))
+        for payments in (1, 40):
+            with on.begin() as connection:
+                store.record(connection, [paid_by(f"cus_{number}", f"ch_{number}") for number in range(12)])
+                whom = {("revocations", "main", None, f"ch_{number}") for number in range(payments)}
+                ledger.write_changes(connection, whom)
+            asked.clear()
+            with on.begin() as connection:
+                assert take_step(connection, Catalogs(), NOON, begin=begin).same == 12
+
+    assert begun[0] == begun[1] > 0
+    assert max(at_once) <= READ_AT_ONCE
+
+
 def api_names(state: AccessChange) -> set[str]:
     return {api for each in state.access for api in each.apis}
 
@@ -94,7 +151,7 @@ def short_steps(on: sa.Engine, now: datetime, catalogs: Catalogs, more: int) -> 
 def short_step(on: sa.Engine, now: datetime, catalogs: Catalogs, more: int) -> Step:
     """One that has time for one customer and so many more."""
     with on.begin() as connection:
-        return take_step(connection, catalogs, now, may_go_on=Time(more).may_go_on)
+        return take_step(connection, catalogs, now, begin=Time(more).begin)
 
 
 def test_all_that_waits_and_concerns_the_same_is_told_at_once(fresh_database: str) -> None:

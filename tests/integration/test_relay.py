@@ -21,7 +21,9 @@ from kafka.errors import KafkaError, NodeNotReadyError
 from consumers import relay
 from consumers.feed_topic import FeedTopic
 from consumers.telling import Health
+from consumers.told import Catalogs
 from entitlements import feed
+from entitlements.domain.catalog import Revisions
 from ops.stack import running
 from schemas.access_change import AccessChange
 from tests.descriptors import beyond_select
@@ -73,6 +75,25 @@ def test_a_step_has_its_time_and_commits_what_it_has(ground: Ground, monkeypatch
     assert transactions == len(behind(ground.engine)) == 5
 
 
+def test_what_a_step_reads_first_takes_none_of_its_time(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the database finds out whom it concerns: each step would else tell one customer, and read again."""
+    revisions = Catalogs.revisions
+
+    def slowly(catalogs: Catalogs, connection: sa.Connection) -> Revisions:
+        time.sleep(0.5)
+        return revisions(catalogs, connection)
+
+    monkeypatch.setattr(Catalogs, "revisions", slowly)
+    monkeypatch.setattr(relay, "STEP", timedelta(seconds=0.4))
+    learnt(ground.engine, *(line(f"cus_{number}") for number in range(5)))
+    with ground.relaying():
+        wait_until(ground.all_is_published, "all is published")
+        with ground.engine.connect() as connection:
+            transactions = connection.exec_driver_sql("SELECT count(DISTINCT xmin::text) FROM feed").scalar_one()
+
+    assert transactions < len(behind(ground.engine)) == 5
+
+
 def test_a_second_relay_stands_by_until_the_first_is_gone(ground: Ground) -> None:
     """One is at work; ended, its lock is free at once, and the other goes on where it was."""
     with ground.relaying() as first:
@@ -104,7 +125,7 @@ def test_a_relay_that_is_stopped_loses_its_place(ground: Ground, monkeypatch: py
         with ground.relaying() as other:
             learnt(ground.engine, line("cus_1"))
             wait_until(ground.all_is_published, "the other has its place")
-            wait_until(lambda: other[-1].detail == "at work", "and says so")
+            wait_until(lambda: bool(other) and other[-1].detail == "at work", "and says so")
             goes_on.set()
             wait_until(lambda: stopped[-1].detail.startswith("stands by"), "the first stands by")
 
@@ -225,7 +246,7 @@ def test_a_kafka_that_hangs_ends_no_relay(fresh_database: str, stack_folder: Pat
         os.kill(pid, signal.SIGSTOP)
         try:
             learnt(ground.engine, line("cus_2"))
-            wait_until(lambda: not said[-1].ready, "not ready")
+            wait_until(lambda: bool(said) and not said[-1].ready, "not ready")
             learnt(ground.engine, line("cus_3"))
             wait_until(lambda: len(behind(ground.engine)) == 3, "told")
             assert not ground.all_is_published()
