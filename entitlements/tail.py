@@ -28,7 +28,7 @@ to find out whom a day's rows concern would take longer than a look may.
 """
 
 _LOOK = text("""
-WITH learnt AS MATERIALIZED (
+WITH fed AS (SELECT head FROM feed_position), learnt AS MATERIALIZED (
     (SELECT integration, customer, payment FROM changes
         WHERE xid >= CAST(:unseen_from AS xid8) ORDER BY xid LIMIT :most)
     UNION ALL
@@ -54,13 +54,17 @@ SELECT json_build_object(
         FROM changes ORDER BY id DESC LIMIT 1),
     'is_there', EXISTS (SELECT FROM changes WHERE id = CAST(:id AS bigint)
         AND xid = CAST(:xid AS xid8) AND recorded_at = CAST(:recorded_at AS timestamptz)),
-    'head', (SELECT head FROM feed_position),
+    'head', (SELECT head FROM fed),
     'rows', greatest((SELECT count(*) FROM learnt), (SELECT count(*) FROM renamed), (SELECT count(*) FROM issued)),
     'changes', (SELECT coalesce(json_agg(each), '[]') FROM (SELECT DISTINCT * FROM learnt) AS each),
     'orgs', (SELECT coalesce(json_agg(each), '[]') FROM (SELECT DISTINCT * FROM renamed) AS each),
     'keys', (SELECT coalesce(json_agg(DISTINCT digest), '[]') FROM issued)
 )::text
 """)
+"""
+PostgreSQL locks tables in the order in which a statement names them. `exchange.lock` takes `feed_position` ahead of
+`changes`, so it is named first here: else the two would wait for each other, and a swap would lose a try.
+"""
 
 Row = tuple[str, str, str]
 """A row of `changes` by which a database is known again: its id, its transaction and when it was written."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -33,6 +34,28 @@ def changed(connection: sa.Connection, times: int) -> None:
         connection.execute(
             sa.text("INSERT INTO changes (integration, customer, consumer_group) VALUES ('main', 'cus_1', 'grants')")
         )
+
+
+def test_a_look_locks_tables_in_the_order_of_an_exchange(connection: sa.Connection) -> None:
+    """While somebody has the feed's position for itself it waits with nothing in its hands, so nobody waits for it."""
+    look(connection, None)
+    pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    held = sa.text(
+        "SELECT granted, array_agg(relation::regclass::text ORDER BY 1) FROM pg_locks "
+        "WHERE pid = :pid AND locktype = 'relation' GROUP BY granted"
+    )
+    waits = sa.text("SELECT EXISTS (SELECT FROM pg_locks WHERE pid = :pid AND NOT granted)")
+    with connection.engine.connect() as other, ThreadPoolExecutor(1) as threads:
+        other.exec_driver_sql("BEGIN")
+        other.exec_driver_sql("LOCK TABLE feed_position IN ACCESS EXCLUSIVE MODE")
+        looking = threads.submit(look, connection, None)
+        while not other.execute(waits, {"pid": pid}).scalar_one():
+            assert not looking.done()
+        found = [tuple(row) for row in other.execute(held, {"pid": pid})]
+        other.exec_driver_sql("ROLLBACK")
+        looking.result()
+
+    assert found == [(False, ["feed_position"])]
 
 
 def test_rows_are_counted_before_they_are_told_apart(connection: sa.Connection) -> None:
