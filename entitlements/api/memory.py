@@ -492,9 +492,10 @@ class Memory:
     async def _load(self, name: tuple[Any, ...], question: Callable[[Connection], Any]) -> _Held:
         """
         What is remembered under *name* or, with no such thing, what the database says. A memory that is degraded asks
-        the database all the same: what it knows has not been enough, or nobody would ask.
+        the database all the same: what it knows has not been enough, or nobody would ask. So does one that has come to
+        be in doubt while whoever asks waited for something else.
         """
-        found = None if self.is_degraded() else self._held.get(name)
+        found = self._held.get(name) if self._recency.is_fresh() else None
         if (
             found is not None and found.since <= self._clock()
         ):  # else the clock went back: it holds what matters since then

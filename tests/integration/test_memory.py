@@ -20,11 +20,13 @@ from entitlements.api.memory import Limits
 from entitlements.api.snapshots import CannotDecide
 from entitlements.api.subjects import Subject, SubjectType
 from entitlements.api.tokens import UnclearScope
+from entitlements.domain.acts import Block
 from entitlements.domain.facts import CustomerFacts
 from entitlements.keys import add_key, end_key
-from entitlements.orgs import set_org
+from entitlements.orgs import OrgSetting, set_org, setting_of
 from entitlements.reading import facts_of
 from entitlements.store import record
+from entitlements.tail import Learnt, Seen, look
 from ops.database import migrate
 from tests.asking import NOW, write
 from tests.descriptors import beyond_select
@@ -332,6 +334,44 @@ def test_a_miss_has_a_deadline(fresh_database: str) -> None:
 
             assert 0.2 <= took < snapshots.ANSWER_SECONDS
 
+    asyncio.run(play())
+
+
+def test_what_came_to_be_in_doubt_while_an_org_was_looked_up_answers_nobody(
+    fresh_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waited for the one part is not answered by the other, of which the last look is too old by then."""
+    ahead, may_look = [0.0], threading.Event()
+    may_look.set()
+
+    def when_it_may(connection: sa.Connection, since: Seen | None) -> tuple[Seen, Learnt]:
+        may_look.wait(10)
+        return look(connection, since)
+
+    async def play() -> None:
+        async with remembering(fresh_database, line(), monotonic=lambda: time.monotonic() + ahead[0]) as asked:
+
+            def stopped_behind(connection: sa.Connection, *, integration: str, org: str) -> OrgSetting | None:
+                found = setting_of(connection, integration=integration, org=org)
+                may_look.clear()
+                write(asked.engine, blocked)
+                ahead[0] += 1.5
+                return found
+
+            with asked.engine.begin() as connection:
+                set_org(connection, integration="main", org="hooli", customer="cus_paid", set_by="test")
+            await asked.memory.catch_up()
+            before = await asked.reason()
+            monkeypatch.setattr("entitlements.api.memory.setting_of", stopped_behind)
+            try:
+                assert (before, await asked.reason("hooli", kind="org")) == ("paid", "blocked")
+            finally:
+                may_look.set()
+
+    blocked = Block(
+        integration="main", customer="cus_paid", id="1", by="test", reason="test", start=NOW, end=None, at=NOW
+    )
+    monkeypatch.setattr("entitlements.api.listening.look", when_it_may)
     asyncio.run(play())
 
 
