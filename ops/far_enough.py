@@ -1,5 +1,6 @@
 """
-Whether those who decide have read the log, so that what is in the database can be gone by. Edge: Kafka, Postgres.
+Whether the consumers, all of whose facts decide, have read the log, so that the database can be gone by. Edge: Kafka,
+Postgres.
 
 A database that lags, is empty or belongs to another log closes access for nobody: there is nobody in it.
 """
@@ -18,9 +19,10 @@ from entitlements import ledger
 from entitlements.domain.wording import listed
 from entitlements.ledger import Position
 from ops.processes import group
+from schemas.topics import CONSUMER_GROUPS
 
-DECIDING = ("grants", "revocations")
-"""The groups whose facts decide; invoices are only shown."""
+DECIDING = tuple(CONSUMER_GROUPS)
+"""The groups whose facts decide: what is owed, for how long and on which plan follows from invoices too."""
 
 PATIENCE_S = 10.0
 """How long consumers at work may take to read what was in the log when it was asked."""
