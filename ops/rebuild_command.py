@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import click
@@ -54,6 +55,12 @@ NEAR = 10_000
 
 SWAPPED_OUT = "schema that was swapped out"
 DROP_IT = "swap back with the version whose they are, or drop it with `entitle rebuild --drop`"
+BEGIN_WITH_ANOTHER = (
+    "drop what was built with `entitle rebuild --discard`, then begin anew with a version that can read them"
+)
+SWAP_BACK_WITH_ANOTHER = (
+    "swap back with a version that can read them, or drop what was swapped out with `entitle rebuild --drop`"
+)
 
 
 @click.command()
@@ -100,7 +107,7 @@ def rebuild(
     if part is not None:
         _read_part(there, part)
         return
-    with reading_into(there.names.before if way == "swap_back" else there.names.rebuild, there.names.live):
+    with _reading_into(there, there.names.before if way == "swap_back" else there.names.rebuild):
         document, told = _done(there, way, agreed, processes or os.cpu_count() or 1, not no_follow, yes, as_json)
     if as_json:
         click.echo(json.dumps(document))
@@ -293,8 +300,13 @@ def _read_part(there: Place, part: str) -> None:
     os.nice(LOW_PRIORITY)
     wanted = json.loads(part)
     schema, ends = wanted["schema"], {(topic, number): end for topic, number, end in wanted["ends"]}
-    with reading_into(schema, there.names.live):
+    with _reading_into(there, schema):
         read_part(there, schema, ends)
+
+
+def _reading_into(there: Place, schema: str) -> AbstractContextManager[None]:
+    cure = SWAP_BACK_WITH_ANOTHER if schema == there.names.before else BEGIN_WITH_ANOTHER
+    return reading_into(schema, there.names.live, cure=cure)
 
 
 def _asking(yes: bool) -> Callable[[str], None]:

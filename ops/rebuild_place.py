@@ -131,16 +131,18 @@ def begun_by_this_version(schema: Schema) -> None:
 
 
 @contextmanager
-def reading_into(schema: str, live: str) -> Iterator[None]:
-    """What a consumer would say of itself, said of what reads the log into *schema*; as `CannotRebuild`."""
+def reading_into(schema: str, live: str, *, cure: str) -> Iterator[None]:
+    """
+    What a consumer would say of itself, said of what reads the log into *schema*; as `CannotRebuild`. *cure* is what to
+    do where this version is wrong.
+    """
     try:
         yield
     except TooManyDeadLetters as stop:
         raise CannotRebuild(
             f"the log is read no further into {schema}, {live} serves on: {stop.what} See `ENTITLE_SCHEMA={schema} "
-            "entitle dead-letters list`. If this version is wrong, and not all of them, drop what was built with "
-            "`entitle rebuild --discard`, then begin anew with a version that can read them. If they are really bad, a "
-            "higher ENTITLE_DEAD_LETTERS_IN_A_ROW lets it go on."
+            f"entitle dead-letters list`. If this version is wrong, and not all of them, {cure}. If they are really "
+            "bad, a higher ENTITLE_DEAD_LETTERS_IN_A_ROW lets it go on."
         ) from stop
     except (AnotherLog, OffsetOutOfRange) as stop:
         raise CannotRebuild(f"the log is read no further into {schema}, {live} serves on: {stop}") from stop

@@ -646,8 +646,30 @@ def test_a_version_that_cannot_read_is_said_to_be_the_rebuild_s(place: Ground) -
     assert last.startswith(f"entitle: the log is read no further into {REBUILD}, {SCHEMA} serves on: ")
     assert "has set aside 5 records in a row" in last
     assert f"See `ENTITLE_SCHEMA={REBUILD} entitle dead-letters list`." in last
+    assert "drop what was built with `entitle rebuild --discard`, then begin anew" in last
     assert "consumer" not in last
     assert "nobody can read this" in letters.stdout
+
+
+def test_swapping_back_with_a_version_that_cannot_read_never_says_to_drop_a_rebuild(built: Ground) -> None:
+    """What was swapped out is dropped by another word, and nobody builds it anew."""
+    built.rebuild("--swap")
+    put(built.source, *billed(2, customers=1, prefix="fine"))
+    program = (
+        "from consumers import verdicts; from ops import cli; from schemas.codec import InvalidMessage\n"
+        "def refused(*_): return InvalidMessage('nobody can read this')\n"
+        "verdicts._read = refused\n"
+        "cli.main()"
+    )
+    done = process(built, "-c", program, "rebuild", "--swap-back", "--yes", ENTITLE_DEAD_LETTERS_IN_A_ROW="1")
+
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert last.startswith(f"entitle: the log is read no further into {BEFORE}, {SCHEMA} serves on: ")
+    assert (
+        "swap back with a version that can read them, or drop what was swapped out with `entitle rebuild --dr" in last
+    )
+    assert "--discard" not in last
 
 
 def process(place: Ground, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
