@@ -3,6 +3,8 @@
 
 Exit codes: 0 done; 1 it could not be done, or the answer is no; 2 a setting, an argument or the catalog is wrong; 3 it
 would close access for many, and nobody has said that this is meant.
+
+Long because each way to fail that a person can cure is told apart here.
 """
 
 from __future__ import annotations
@@ -15,7 +17,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
-from kafka.errors import KafkaError
+from kafka.errors import (
+    AuthorizationError,
+    KafkaError,
+    SaslAuthenticationFailedError,
+    UnsupportedSaslMechanismError,
+)
 from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
@@ -47,6 +54,9 @@ from ops.stack import ServerFailed, StackBusy, StackUnavailable
 from ops.supervisor import interrupted_once
 from ops.up import NotReady, describe, pipeline, wait_until_ready
 from schemas.topics import CONSUMER_GROUPS
+
+NOT_LET_IN = (AuthorizationError, SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
+"""What Kafka says that waiting does not cure, and a person who looks at the settings does."""
 
 HERE = Path(".entitle")
 LOOK_S = 0.05
@@ -236,6 +246,8 @@ def main() -> None:
     except DBAPIError as error:
         _end(complaint(error), 1)
     except KafkaError as error:
+        if not (error.retriable or isinstance(error, NOT_LET_IN)):
+            raise  # a bug of ours, or of the client's: whoever mends it needs to see where
         _end(f"Kafka, which is where ENTITLE_KAFKA says, did not do what it was asked: {reason(error)}", 1)
     except OSError as error:
         _end(f"{error.filename or 'the operating system'}: {error.strerror or error}", 1)

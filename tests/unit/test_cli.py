@@ -11,8 +11,18 @@ from pathlib import Path
 
 import click
 import pytest
+from kafka.errors import (
+    IllegalStateError,
+    KafkaError,
+    NodeNotReadyError,
+    SaslAuthenticationFailedError,
+    TopicAuthorizationFailedError,
+    UnsupportedCodecError,
+)
 
-from ops.cli import entitle
+from consumers.failures import reason
+from ops import processes
+from ops.cli import entitle, main
 from ops.supervisor import pause_after
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +120,38 @@ def test_a_missing_setting_is_one_line_and_exit_code_2(command: str, setting: st
 
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     assert done.stderr.startswith(f"entitle: {setting} is not set: ")
+
+
+@pytest.mark.parametrize("error", [NodeNotReadyError, TopicAuthorizationFailedError, SaslAuthenticationFailedError])
+def test_what_a_person_can_cure_of_kafka_is_one_line(
+    error: type[KafkaError], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is away, or does not let us in."""
+    with pytest.raises(SystemExit) as ended:
+        relay_that_raises(error("so it is"), monkeypatch)
+
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"entitle: Kafka, which is where ENTITLE_KAFKA says, did not do what it was asked: {reason(error('so it is'))}"
+    ]
+
+
+@pytest.mark.parametrize("error", [IllegalStateError, UnsupportedCodecError, KafkaError])
+def test_a_bug_that_kafka_s_client_tells_of_keeps_its_traceback(
+    error: type[KafkaError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line would hide where it is."""
+    with pytest.raises(error):
+        relay_that_raises(error("so it is"), monkeypatch)
+
+
+def relay_that_raises(error: KafkaError, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raises(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(processes, "relay", raises)
+    monkeypatch.setattr(sys, "argv", ["entitle", "relay"])
+    main()
 
 
 @pytest.mark.parametrize(("deaths", "seconds"), [(1, 0.1), (2, 0.2), (3, 0.4), (6, 3.2), (7, 5.0), (1000, 5.0)])
