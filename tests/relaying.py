@@ -102,8 +102,9 @@ class Ground:
     def all_is_published(self) -> bool:
         """Whether nothing waits, and all that has a number is on the topic."""
         with self.engine.begin() as connection:
+            waits = bool(feed.waiting(connection, most=1))  # first: what is numbered in between is in the position then
             position = feed.position(connection)
-            return not feed.waiting(connection, most=1) and position.published == position.head > 0
+            return not waits and position.published == position.head > 0
 
 
 def published(source: Source, topic: str) -> list[AccessChange]:

@@ -25,7 +25,7 @@ AT_ONCE = 1_000
 def untold(on: sa.Engine) -> list[str]:
     """What the relay has still to tell, in words."""
     with on.begin() as connection:
-        position, backlog = feed.position(connection), feed.backlog(connection)
+        backlog, position = feed.backlog(connection), feed.position(connection)  # what is numbered in between shows
     waits = {
         f"{backlog.changes} changes wait for the relay": backlog.changes > 0,
         "the relay looks at everybody again": position.is_walking,
