@@ -244,10 +244,10 @@ class Oracle:
             and not other.line.proration
             and other.line.amount >= 0
             and other.start >= each.end
-            and other.of is not each.of
         ]
         first = min((other.start for other in following), default=NEVER)
-        return not any(other.start == first and min(other.of.uncollectible, other.of.void) <= at for other in following)
+        after = [other.of for other in following if other.start == first and other.of is not each.of]
+        return not any(min(known.uncollectible, known.void) <= at for known in after)
 
     def _would_open_if_paid(self, each: Billed, at: int) -> bool:
         is_billed = each.plan is not None and each.of.is_owed(at) and each.start <= at < each.end and at < each.over

@@ -102,6 +102,21 @@ def test_a_next_line_of_nothing_that_is_given_up_ends_the_leeway() -> None:
     ]
 
 
+def test_a_next_cycle_on_the_same_invoice_keeps_the_leeway_from_the_one_after_it() -> None:
+    """R4: an invoice that is given up ends the leeway of the cycle right before it, and of none before that."""
+    terms = plans(enterprise=plan(renewal_leeway="2h"))
+    both = paid(Line(), Line(id="il_2", start="02-01", end="03-01"))
+    after = Bill(
+        id="in_3", lines=(Line(id="il_3", start="03-01", end="04-01"),), finalized="01-20", uncollectible="01-25"
+    )
+
+    assert opened(both, after, terms=terms) == [
+        "il_1 paid 01-01..02-01",
+        "il_1 renewal_leeway 02-01..02-01T02:00",
+        "il_2 paid 02-01..03-01",
+    ]
+
+
 def test_an_older_line_of_no_plan_that_is_owed_stops_unpaid_terms() -> None:
     """It has no terms of its own to be within."""
     terms = plans(enterprise=plan(first_unpaid="5d"))
