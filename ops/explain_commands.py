@@ -26,6 +26,7 @@ from entitlements.api.responses import Problem
 from entitlements.api.snapshots import CannotDecide, CatalogMemory, Snapshot
 from entitlements.api.subjects import Subject, SubjectType
 from entitlements.api.tokens import UnclearScope
+from entitlements.exchange import WAIT_FIRST
 from entitlements.ledger import positions
 from entitlements.reading import facts_with
 from ops import explained, explained_then, traced
@@ -138,6 +139,7 @@ def _snapshot() -> Iterator[Snapshot]:
     """The database as it is at one moment."""
     reading = database().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     with reading.connect() as connection:
+        connection.exec_driver_sql(WAIT_FIRST)
         try:
             yield Snapshot(connection=connection, now=datetime.now(UTC), catalogs=CatalogMemory())
         except (Problem, UnclearScope, CannotDecide) as error:

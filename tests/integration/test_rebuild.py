@@ -31,7 +31,7 @@ from entitlements.api import snapshots
 from entitlements.beside import Names, Note
 from entitlements.everyone import CustomerName
 from entitlements.reading import facts_of
-from ops import rebuild_command, rebuild_difference_told, rebuild_place, rebuild_swap
+from ops import explain_commands, rebuild_command, rebuild_difference_told, rebuild_place, rebuild_swap
 from ops.rebuild import shares
 from ops.rebuild_place import CannotRebuild, Place
 from ops.rebuild_swap import Swapping
@@ -285,14 +285,13 @@ def test_consumers_that_stay_far_ahead_are_said(built: Ground) -> None:
     assert (built.facts(), built.schemas()) == (before, {SCHEMA, REBUILD})
 
 
-@pytest.mark.parametrize("way", ["ask", "look_up"])
+@pytest.mark.parametrize("way", ["ask", "look_up", "entitle explain"])
 def test_who_asks_while_it_swaps_is_told_what_it_has_recorded(
     built: Ground, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """Who was let in just before is let in for whoever waits behind the swap: such a question is of after it."""
     monkeypatch.setattr(snapshots, "ANSWER_SECONDS", PATIENCE_S)
-    customer = f"late_{way}"
-    told: list[set[str]] = []
+    customer, told = f"late_{way.split()[-1]}", list[set[str]]()
 
     def asked() -> set[str]:
         def known(connection: sa.Connection) -> set[str]:
@@ -300,7 +299,10 @@ def test_who_asks_while_it_swaps_is_told_what_it_has_recorded(
 
         if way == "look_up":
             return asyncio.run(asking.look_up(known))
-        return asyncio.run(asking.ask(lambda snapshot: (snapshot.terms(), known(snapshot.connection))[1]))
+        if way == "ask":
+            return asyncio.run(asking.ask(lambda snapshot: (snapshot.terms(), known(snapshot.connection))[1]))
+        with explain_commands._snapshot() as snapshot:
+            return (snapshot.terms(), known(snapshot.connection))[1]
 
     def on_lock(connection: sa.Connection, names: Sequence[str]) -> None:
         put(built.source, *late)
@@ -316,6 +318,7 @@ def test_who_asks_while_it_swaps_is_told_what_it_has_recorded(
     lock = exchange.lock
     with built.own(connections=1) as engine:
         asking = snapshots.Snapshots(engine, lambda: JANUARY)
+        monkeypatch.setattr(explain_commands, "database", lambda: engine)
         before = asked()  # its session is at hand, and has prepared what it asks
         monkeypatch.setattr(exchange, "lock", on_lock)
         done = swapping(built).swap()
