@@ -66,7 +66,11 @@ def integer(holder: Json, name: str, what: str) -> int:
 
 
 def shown_integer(holder: Json, name: str) -> int | None:
-    """A whole number that is only shown to people: None for whatever else stands there, since it decides nothing."""
+    """
+    A whole number of an invoice's head: None for whatever else stands there.
+
+    People are shown it. The `total` decides R5 besides: where it is None, nothing is ever given back in full.
+    """
     value = holder.get(name)
     whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_INTEGER
     return value if whole else None
