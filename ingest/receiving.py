@@ -12,6 +12,9 @@ from ingest.answers import Header, Receive, retry_after
 
 MAX_BODY_BYTES = 1024 * 1024
 TOO_LARGE = f"The body is larger than {MAX_BODY_BYTES} bytes, the most that is taken."
+MOST_DIGITS = 18
+"""Of a Content-Length; Python refuses to read thousands."""
+
 BODY_SECONDS = 10.0
 """Longest wait for a body to arrive whole."""
 
@@ -36,7 +39,10 @@ def check_form(method: str, headers: Mapping[bytes, bytes]) -> None:
     media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if media_type != b"application/json":
         raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The Content-Type of a webhook is application/json.")
-    if int(headers.get(b"content-length", 0)) > MAX_BODY_BYTES:
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit():  # of bytes: ASCII alone
+        raise Refused(HTTPStatus.BAD_REQUEST, "The Content-Length is not a number.")
+    if len(length) > MOST_DIGITS or int(length) > MAX_BODY_BYTES:
         raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
 
 

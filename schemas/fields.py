@@ -66,14 +66,15 @@ def integer(holder: Json, name: str, what: str) -> int:
 
 
 def shown_integer(holder: Json, name: str) -> int | None:
-    """
-    A whole number of an invoice's head: None for whatever else stands there.
-
-    People are shown it. The `total` decides R5 besides: where it is None, nothing is ever given back in full.
-    """
+    """A whole number that people are shown and nothing is decided by: None for whatever else stands there."""
     value = holder.get(name)
     whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_INTEGER
     return value if whole else None
+
+
+def optional_integer(holder: Json, name: str, what: str) -> int | None:
+    """A whole number that fits 64 bits, or None where there is none."""
+    return None if holder.get(name) is None else integer(holder, name, what)
 
 
 def moment(holder: Json, name: str, what: str) -> datetime:

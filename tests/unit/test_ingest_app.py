@@ -64,6 +64,14 @@ def test_a_body_of_exactly_the_limit_is_taken() -> None:
     assert ask(chunks=[body[:1000], b"", body[1000:]]).status == 200
 
 
+@pytest.mark.parametrize(
+    ("length", "status"), [(b"abc", 400), (b"", 400), (b"-1", 400), ("²".encode(), 400), (b"9" * 5000, 413)]
+)
+def test_a_content_length_that_is_no_number_is_refused_by_the_handler_too(length: bytes, status: int) -> None:
+    """It does not rely on whatever HTTP parser stands before it."""
+    assert ask(content_length=length).status == status
+
+
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What was logged, as people read it, from the message on."""
     return [Lines(LogFormat.TEXT).format(record).partition(": ")[2] for record in caplog.records]

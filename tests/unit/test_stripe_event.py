@@ -373,11 +373,18 @@ def test_times_before_1970_and_of_long_ago_are_read() -> None:
 
 @pytest.mark.parametrize("amount", ["25.00", 25.0, 2**63, True, None, {}])
 def test_an_amount_that_is_only_shown_refuses_nothing(amount: object) -> None:
-    """The totals of an invoice decide nothing, so whatever stands there is read as unknown."""
-    invoice = read_invoice(event("invoice.paid", harmed("total", amount), at="01-01"))
+    """What was due decides nothing, so whatever stands there is read as unknown."""
+    invoice = read_invoice(event("invoice.paid", harmed("amount_due", amount), at="01-01"))
 
     assert invoice is not None
-    assert invoice.total is None
+    assert invoice.amount_due is None
+
+
+@pytest.mark.parametrize("total", ["2500", 2500.0, 2**63, True, {}])
+def test_a_total_that_is_no_whole_number_is_refused(total: object) -> None:
+    """R5 goes by it: read as unknown, nothing would ever be given back in full, and nobody would be told."""
+    with pytest.raises(InvalidMessage, match=r"^invoice in_1: total is .*, not a whole number$"):
+        read_invoice(event("invoice.paid", harmed("total", total), at="01-01"))
 
 
 @pytest.mark.parametrize("quantity", ["1E+1000000", "1e-999999", "Infinity", "NaN", "9" * 5000])
