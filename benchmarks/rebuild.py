@@ -2,7 +2,8 @@
 `python -m benchmarks.rebuild`: a log of a million events rebuilt beside the live one. Edge: processes, /proc, Kafka.
 
 Prints events a second, and CPU and memory by process over time; with `--profile` the ten dearest functions of one of
-the processes that read (py-spy). The log is kept in `--folder`, so that the next run need not fill it.
+the processes that read (py-spy). The log is gone afterwards,
+unless `--folder` names where to keep it: the next run there need not fill it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import sqlalchemy as sa
 
@@ -42,10 +45,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rebuild", description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--folder", type=Path, default=Path("/tmp/entitle-rebuild"))  # noqa: S108
+    parser.add_argument("--folder", type=Path, help="where to keep the log; without it a temporary folder")
     parser.add_argument("--profile", action="store_true", help="needs py-spy")
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as until_done:
+        if options.folder is None:
+            options.folder = Path(until_done.enter_context(TemporaryDirectory(prefix="entitle-rebuild-")))
+        options.folder.mkdir(parents=True, exist_ok=True)
+        print(f"the log is in {options.folder}", file=sys.stderr)
+        _run(options)
+
+
+def _run(options: argparse.Namespace) -> None:
     with stack.running(options.folder, say=lambda line: print(line, file=sys.stderr)) as servers:
         if servers.database is None or servers.kafka is None:
             raise SystemExit("the benchmark needs the embedded servers: it counts their CPU")

@@ -51,6 +51,7 @@ ROOMS = {
     "tests/histories/oracle.py": Room(may=("tests.histories.model",), pure=True),  # shares nothing with the program
     "tests/unit": Room(may=(*OURS, "tests")),
     "tests/integration": Room(may=(*OURS, "tests")),
+    "tests/integration/rebuild": Room(may=(*OURS, "tests")),
     "tests/acceptance": Room(may=(*OURS, "tests")),
     "tests/acceptance/gateways": Room(may=(*OURS, "tests")),
 }
