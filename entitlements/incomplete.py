@@ -1,7 +1,8 @@
 """
-Invoices of which no snapshot that carries all lines is known: what they lack is to be fetched. Edge: Postgres.
+Invoices that lack lines or what paid them, which is to be fetched. Edge: Postgres, on a connection that is handed in.
 
-On a connection that is handed in. Only rows of `invoices` that say so are looked at, whatever else there is.
+An invoice lacks lines if no snapshot that carries all of them is known; only rows of `invoices` that say so are looked
+at, whatever else there is.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
+from entitlements.reversal_tables import payment_links
 from entitlements.tables import invoices
 
 MOST_COUNTED = 1_000
@@ -25,10 +27,16 @@ _is_incomplete = ~invoices.c.lines_complete & ~(
     .exists()
 )
 
+_is_unlinked = (invoices.c.amount_paid > 0) & ~(
+    select(payment_links.c.digest)
+    .where(*(payment_links.c[name] == invoices.c[name] for name in ("integration", "invoice")))
+    .exists()
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncompleteInvoice:
-    """An invoice that lacks lines; *snapshots* are the digests of what incomplete snapshots said of it."""
+    """An invoice that lacks something; *snapshots* are the digests of what such snapshots said of it."""
 
     integration: str
     invoice: str
@@ -43,8 +51,21 @@ def count_incomplete(connection: Connection) -> int:
 
 def incomplete_invoices(connection: Connection) -> tuple[IncompleteInvoice, ...]:
     """All invoices that lack lines, by integration and id."""
+    return _found(connection, _is_incomplete)
+
+
+def unlinked_invoices(connection: Connection) -> tuple[IncompleteInvoice, ...]:
+    """
+    All invoices of which something was paid and that nothing links to a payment, by integration and id.
+
+    Most lack nothing, as those paid elsewhere (`paid_out_of_band`). Reads all of `invoices`.
+    """
+    return _found(connection, _is_unlinked)
+
+
+def _found(connection: Connection, lacks: ColumnElement[bool]) -> tuple[IncompleteInvoice, ...]:
     found: dict[tuple[str, str], set[bytes]] = defaultdict(set)
-    rows = select(invoices.c.integration, invoices.c.invoice, invoices.c.digest).where(_is_incomplete)
+    rows = select(invoices.c.integration, invoices.c.invoice, invoices.c.digest).where(lacks)
     for row in connection.execute(rows):
         found[row.integration, row.invoice].add(bytes(row.digest))
     return tuple(

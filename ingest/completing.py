@@ -133,8 +133,8 @@ class Completing:
             by_itself = isinstance(error, NotAnEvent) or (isinstance(error, NotFetched) and error.outcome in ITS_OWN)
             tries = kept.tries + by_itself
             if tries == MOST_TRIES:
-                # what is found in the database are invoices that lack lines, nothing else
-                advice = "run `entitle complete`" if LINES in record.incomplete.split(",") else "deliver it from Stripe"
+                of_lines = LINES in record.incomplete.split(",")
+                advice = f"run `entitle complete{'' if of_lines else ' --payments'}`"
                 log.warning(
                     f"incomplete, and let go: {advice} once that is mended", extra={**about, "detail": str(error)}
                 )

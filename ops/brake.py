@@ -95,15 +95,15 @@ def hold(
 
 
 def routes_uncounted(routes: Sequence[Route]) -> str | None:
-    """What the brake does not count of routes that are gone, or lead elsewhere; None where none are."""
+    """What the brake does not count of routes by which requests are no longer their API's; None without such."""
     if not routes:
         return None
     first = "; ".join(f"{route.host or 'any host'} {route.path}: {route.api}" for route in routes[:MOST_NAMED])
     more = f"; and {len(routes) - MOST_NAMED:,} more" if len(routes) > MOST_NAMED else ""
-    are = "1 route is" if len(routes) == 1 else f"{len(routes):,} routes are"
+    of = "1 route" if len(routes) == 1 else f"{len(routes):,} routes"
     return visible(
-        f"not counted: {are} no longer there or lead to another API ({first}{more}). Requests that come "
-        "by them are refused or asked about as another API's, whoever makes them: nobody knows who calls by which"
+        f"not counted: requests by {of} are no longer that API's ({first}{more}). They are refused, or asked about as "
+        "another API's, whoever makes them: nobody knows who calls by which"
     )
 
 

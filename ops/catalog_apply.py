@@ -20,15 +20,17 @@ from rich.progress import track
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from entitlements.api.snapshots import asking, reading
 from entitlements.domain.brake import may_be_open_since
-from entitlements.domain.difference_of_names import names_lost, routes_lost
+from entitlements.domain.difference_of_names import names_lost
+from entitlements.domain.difference_of_routes import routes_lost
 from entitlements.domain.facts import CatalogRevision
 from entitlements.orgs import settings_in
 from ops import brake, catalog_file, settings
 from ops.brake import Weighed
 from ops.catalog_commands import Moment, who
 from ops.catalog_file import CatalogFile
-from ops.comparing import Proposal, customers_compared, proposed_behind, reading
+from ops.comparing import Proposal, customers_compared, proposed_behind
 from ops.database import complaint
 from ops.far_enough import left_to_read
 from ops.inspect_commands import database
@@ -119,7 +121,7 @@ def _lost(on: Engine, proposal: Proposal, at: datetime) -> tuple[Mapping[tuple[s
     before, after = (each.in_force_at(then) for each in (proposal.before, proposal.after))
     if before is None or after is None:
         return {}, None
-    with on.connect() as connection:
+    with asking(on) as connection:
         settings_of = {(each.integration, each.org): each.customer for each in settings_in(connection)}
     lost = names_lost(before.catalog, after.catalog, settings_of)
     return lost, brake.routes_uncounted(routes_lost(before.catalog, after.catalog))

@@ -19,13 +19,14 @@ from rich.progress import track
 from sqlalchemy.exc import DBAPIError
 
 from entitlements.api.answers import rfc3339
+from entitlements.api.snapshots import reading
 from entitlements.domain.catalog import Revision
 from entitlements.domain.difference_of_catalogs import CatalogDifference, catalogs_compared
 from entitlements.domain.difference_totals import Totals
 from entitlements.domain.wording import moment
 from ops import catalog_file, difference_document, difference_excerpt, difference_shown
 from ops.catalog_commands import Moment, who
-from ops.comparing import Compared, Proposal, customers_compared, proposed, reading
+from ops.comparing import Compared, Proposal, customers_compared, proposed
 from ops.database import complaint
 from ops.difference_excerpt import Excerpt
 from ops.explain_commands import console

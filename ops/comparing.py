@@ -13,6 +13,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
+from entitlements.api.snapshots import asking
 from entitlements.domain.access import Scope, invoices_of, standing_with
 from entitlements.domain.catalog import Revision, Revisions
 from entitlements.domain.difference import Difference, compared
@@ -52,11 +53,6 @@ class Compared:
         return bool(self.difference.access or self.difference.lines or self.ahead)
 
 
-def reading(database: Engine) -> Engine:
-    """The database, each transaction of which reads at one moment and writes nothing."""
-    return database.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-
-
 def proposed(
     on: Engine, file: CatalogFile, *, applied_by: str, in_force_from: datetime | None, at: datetime
 ) -> Proposal:
@@ -65,7 +61,7 @@ def proposed(
 
     Raises `BadSetting` where this version can't read one of those.
     """
-    with on.connect() as connection:
+    with asking(on) as connection:
         recorded = catalog_revisions_in(connection)
     return proposed_behind(recorded, file, applied_by=applied_by, in_force_from=in_force_from, at=at)
 
@@ -100,7 +96,7 @@ def customers_compared(
     """
     last: CustomerName | None = None
     while proposal.following is not None:
-        with on.connect() as connection:
+        with asking(on) as connection:
             names = customers_behind(connection, last, most=AT_ONCE, open_since=open_since)
             known = facts_of_each(connection, names)
         if not names:

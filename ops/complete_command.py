@@ -11,9 +11,8 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
 from typing import Any
 
 import click
@@ -21,23 +20,19 @@ from sqlalchemy import Engine
 
 from consumers.log import Source
 from consumers.record import Record
-from entitlements import evidence
-from entitlements.incomplete import IncompleteInvoice, incomplete_invoices
+from entitlements.incomplete import IncompleteInvoice
 from ingest.delivery import NotAnEvent
 from ingest.fetching import Fetching
 from ingest.publisher import KafkaPublisher, Overloaded, PublishFailed
 from ingest.stripe_api import NotFetched, Outcome
 from ops import catalog_file, settings
+from ops.incomplete_records import Lacking, chunks, in_log, lacking_lines, lacking_payments
 from ops.inspect_commands import database
-from ops.log_records import Address, records_at
+from ops.log_records import Address
 from ops.processes import stripe_api
 from ops.settings import Environment
 from schemas.topics import EVENTS
 
-GROUP = "invoices"
-"""The consumer group that says which snapshots lack lines."""
-
-INVOICES_AT_ONCE = 100
 AT_ONCE = 4
 """Records that are completed at once: it leaves ingest most of what Stripe allows in a second."""
 
@@ -46,16 +41,6 @@ OF_ITS_KEY = frozenset({Outcome.NO_KEY, Outcome.REFUSED, Outcome.LIMITED})
 
 OF_STRIPE = frozenset({Outcome.UNREACHABLE, Outcome.LATE})
 """What comes of one question because of Stripe, and so would come of any next."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lacking:
-    """A record that lacks lines: of which event and invoice it is, and where."""
-
-    integration: str
-    invoice: str
-    event: str
-    address: Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +71,16 @@ class Done:
 
 
 @click.command()
+@click.option(
+    "--payments", "of_payments", is_flag=True, help="What paid invoices, where records are marked as lacking that."
+)
 @click.option("--json", "as_json", is_flag=True, help='{"invoices": n, "completed": [{"event": …}], "failed": […]}')
-def complete(as_json: bool) -> None:
+def complete(of_payments: bool, as_json: bool) -> None:
     """
     Fetch the lines that invoices in the log lack, and publish their events whole; exit 1 if some still lack them.
+
+    With --payments: what paid them, in its place. To find out which lack that, it reads the records of every paid
+    invoice that nothing links to a payment.
 
     Example: STRIPE_API_KEY=rk_live_… entitle complete
     """
@@ -98,8 +89,7 @@ def complete(as_json: bool) -> None:
     source, engine = settings.kafka(environment), database()
     with contextlib.closing(stripe_api(environment, catalog)) as api:
         fetching = Fetching(api, lambda *_: None)
-        with engine.connect() as connection:
-            found = incomplete_invoices(connection)
+        found = lacking_payments(engine, source) if of_payments else lacking_lines(engine)
 
         def say(done: Done) -> None:
             if not as_json:
@@ -113,15 +103,16 @@ def complete(as_json: bool) -> None:
         told = {"invoices": len(found), "completed": whole, "failed": [done.document for done in failed]}
         click.echo(json.dumps(told))
     else:
-        click.echo(_summary(len(found), len(results) - len(failed), len(failed), untried))
+        lack = "what paid them" if of_payments else "lines"
+        click.echo(_summary(lack, len(found), len(results) - len(failed), len(failed), untried))
     sys.exit(1 if failed or untried else 0)
 
 
-def _summary(invoices: int, whole: int, failed: int, untried: int) -> str:
+def _summary(lack: str, invoices: int, whole: int, failed: int, untried: int) -> str:
     if not invoices:
-        return "no invoice lacks lines"
+        return f"no invoice lacks {lack.replace('them', 'it')}"
     left = f"; of {untried} invoices nothing was tried" if untried else ""
-    return f"{invoices} invoices lack lines: {whole} events completed, {failed} not{left}"
+    return f"{invoices} invoices lack {lack}: {whole} events completed, {failed} not{left}"
 
 
 async def _complete(
@@ -135,9 +126,7 @@ async def _complete(
     publisher = KafkaPublisher(source.bootstrap, EVENTS, security=source.security)
 
     async def found_in_log(some: Sequence[IncompleteInvoice]) -> list[tuple[Lacking, Record | None]]:
-        lacking = await asyncio.to_thread(_lacking, engine, some)
-        records = await asyncio.to_thread(records_at, source, [each.address for each in lacking])
-        return [(each, records.get(each.address)) for each in lacking]
+        return await asyncio.to_thread(in_log, engine, source, some)
 
     async def completed(lacking: Lacking, record: Record | None) -> Done:
         done = await _completed(fetching, publisher, lacking, record)
@@ -163,7 +152,7 @@ async def each_tried(
     """
     results: list[Done] = []
     left: set[str] = set()
-    for some in _chunks(invoices):
+    for some in chunks(invoices):
         integration = some[0].integration
         records = [] if integration in left else await found_in_log(some)
         for start in range(0, len(records), AT_ONCE):
@@ -175,29 +164,6 @@ async def each_tried(
                 left.add(integration)
                 break
     return results
-
-
-def _chunks(invoices: Sequence[IncompleteInvoice]) -> Iterator[list[IncompleteInvoice]]:
-    """At most `INVOICES_AT_ONCE`, of one integration."""
-    for _, of_integration in groupby(invoices, key=lambda each: each.integration):
-        while some := list(islice(of_integration, INVOICES_AT_ONCE)):
-            yield some
-
-
-def _lacking(engine: Engine, invoices: Sequence[IncompleteInvoice]) -> list[Lacking]:
-    """The records that state incomplete snapshots of *invoices*, of one integration; of an event, the first."""
-    integration, snapshots = invoices[0].integration, {each.invoice: each.snapshots for each in invoices}
-    with engine.connect() as connection:
-        stated = evidence.about(connection, integration=integration, objects=snapshots.keys())
-    found: dict[tuple[str, str], Lacking] = {}
-    for record in stated:
-        facts = {digest for reading in record.readings if reading.group == GROUP for digest in reading.facts}
-        if record.event and record.about and facts & snapshots[record.about]:
-            lacking = Lacking(
-                integration=integration, invoice=record.about, event=record.event, address=evidence.address(record)
-            )
-            found.setdefault((record.about, record.event), lacking)
-    return list(found.values())
 
 
 async def _completed(fetching: Fetching, publisher: KafkaPublisher, lacking: Lacking, record: Record | None) -> Done:

@@ -37,7 +37,10 @@ def of_catalogs(difference: CatalogDifference) -> dict[str, Any]:
         for name, entries in difference.sections.items()
     }
     prices = {price: {"before": before, "after": after} for price, (before, after) in difference.prices.items()}
-    routes = None if difference.routes is None else dict(zip(("before", "after"), difference.routes, strict=True))
+    routes = None
+    if difference.routes is not None:
+        before, after = difference.routes
+        routes = {"before": before, "after": after, "lost": difference.routes_lost}
     return {**sections, "prices": prices, "routes": routes}
 
 

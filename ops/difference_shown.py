@@ -80,6 +80,8 @@ def _edits(difference: CatalogDifference) -> Iterator[str]:
     if difference.routes is not None:
         old, new = ({*routes} for routes in difference.routes)
         yield f"routes{': their order' if old == new else ''}{_sets(old, new)}"
+    for route in difference.routes_lost:
+        yield f"requests for {route}: no longer that API's"
 
 
 def _entries(what: str, entries: Entries) -> Iterator[str]:

@@ -23,10 +23,9 @@ from entitlements.api import explain_then
 from entitlements.api.authzen import Evaluation
 from entitlements.api.requests import read_id
 from entitlements.api.responses import Problem
-from entitlements.api.snapshots import CannotDecide, CatalogMemory, Snapshot
+from entitlements.api.snapshots import CannotDecide, CatalogMemory, Snapshot, asking, reading
 from entitlements.api.subjects import Subject, SubjectType
 from entitlements.api.tokens import UnclearScope
-from entitlements.exchange import WAIT_FIRST
 from entitlements.ledger import positions
 from entitlements.reading import facts_with
 from ops import explained, explained_then, traced
@@ -137,9 +136,7 @@ def console() -> Console:
 @contextmanager
 def _snapshot() -> Iterator[Snapshot]:
     """The database as it is at one moment."""
-    reading = database().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    with reading.connect() as connection:
-        connection.exec_driver_sql(WAIT_FIRST)
+    with asking(reading(database())) as connection:
         try:
             yield Snapshot(connection=connection, now=datetime.now(UTC), catalogs=CatalogMemory())
         except (Problem, UnclearScope, CannotDecide) as error:

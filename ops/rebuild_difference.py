@@ -17,6 +17,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine
 
 from entitlements import differing
+from entitlements.api.snapshots import asking, reading
 from entitlements.differing import Differing, Lead, at_ease, look_at
 from entitlements.domain.access import Scope, standing
 from entitlements.domain.brake import Brake, may_be_open_since
@@ -29,7 +30,7 @@ from entitlements.everyone import CustomerName, count_open_since, customers_behi
 from entitlements.reading import catalog_revisions_in, facts_of_each
 from entitlements.store import as_revisions
 from ops.brake import Counted, Weighed, hold
-from ops.comparing import AT_ONCE, Sold, reading
+from ops.comparing import AT_ONCE, Sold
 from ops.settings import BadSetting
 
 
@@ -135,7 +136,7 @@ def side_by_side(on: Engine, before: str, after: str) -> Iterator[SideBySide]:
 
     Raises `BadSetting` where one of them is not there, or has a catalog revision that this version can't read.
     """
-    with reading(on).connect() as connection:
+    with asking(reading(on)) as connection:
         for schema in (before, after):
             if not differing.is_there(connection, schema):
                 raise BadSetting(f"there is no schema {schema} to compare: `entitle rebuild` makes one")

@@ -359,9 +359,8 @@ class Memory:
     async def _loaded(self, token: Token, subject: Subject, api: str) -> Answer:
         """With the help of the database, once more where catalogs or orgs have changed meanwhile, or time."""
         while True:
-            epoch, terms = self._epoch, self._terms
-            if terms is None:
-                terms = await self._load_terms()
+            epoch = self._epoch
+            terms = await self._terms_to_load_by()
             catalog = terms.in_force_at(self._clock())
             scope = scope_of(token, subject.marketplace, catalog, subject.integration)
             customer: str | None = None
@@ -451,9 +450,14 @@ class Memory:
                 return loaded
         raise CannotDecide(f"The database has not answered in {self._limits.miss_s:g} s.")
 
+    async def _terms_to_load_by(self) -> _Terms:
+        """Those remembered, unless the look they rest on lies too far back."""
+        terms = self._terms
+        return terms if terms is not None and self._recency.is_fresh() else await self._load_terms()
+
     async def _load_terms(self) -> _Terms:
         def keep(terms: _Terms) -> None:
-            if self._looked is not None:
+            if self._looked is not None and self._terms is None:
                 self._terms = terms
 
         async def load() -> _Terms:
@@ -476,7 +480,7 @@ class Memory:
 
     async def _key_and_terms(self, digest: bytes) -> tuple[_Held, _Terms]:
         held = await self._load(("key", digest), lambda connection: key_of_digest(connection, digest))
-        return held, await self._load_terms() if self._terms is None else self._terms
+        return held, await self._terms_to_load_by()
 
     async def _load_customer(self, scope: Scope, customer: str, terms: _Terms) -> _Held:
         since = self._clock()

@@ -26,8 +26,9 @@ from starlette.types import Receive, Scope, Send
 from entitlements import feed
 from entitlements.api.changes import integration_of
 from entitlements.api.requests import read_query
-from entitlements.api.snapshots import CannotDecide, CatalogMemory, Snapshot, Snapshots
+from entitlements.api.snapshots import CannotDecide, CatalogMemory, Snapshot, Snapshots, reading
 from entitlements.api.tokens import Token
+from entitlements.exchange import WAIT_FIRST
 from schemas.access_change import decode_access_change
 
 Found = TypeVar("Found")
@@ -93,6 +94,7 @@ class _Reading:
     def _begin(self) -> int:
         self._connection = connection = self._streams.engine.connect()
         connection.begin()
+        connection.exec_driver_sql(WAIT_FIRST)
         asked = Snapshot(connection=connection, now=self._streams.clock(), catalogs=self._streams.catalogs)
         head = feed.position(connection).head
         lines = _lines(asked, self._token, integration_of(asked, self._token))
@@ -109,7 +111,7 @@ class _Reading:
 def streams(engine: Engine, clock: Callable[[], datetime]) -> Streams:
     """Streams of *engine*, for `STREAMS` readers at once."""
     return Streams(
-        engine=engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True),
+        engine=reading(engine),
         clock=clock,
         catalogs=CatalogMemory(),
         threads=ThreadPoolExecutor(STREAMS, thread_name_prefix="snapshot"),

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -46,6 +47,19 @@ NOT_MIGRATED = frozenset({"42P01", "42703", "3F000"})
 
 _DIGEST = catalog_revisions.c.digest
 _CATALOGS_STATE = select(func.sha256(func.string_agg(_DIGEST, aggregate_order_by(text("''::bytea"), _DIGEST))))
+
+
+def reading(database: Engine) -> Engine:
+    """The database, each transaction of which reads at one moment and writes nothing."""
+    return database.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+@contextmanager
+def asking(on: Engine) -> Iterator[Connection]:
+    """A transaction in which to ask: behind an exchange that is under way, with all that this one has recorded."""
+    with on.begin() as connection:
+        connection.exec_driver_sql(WAIT_FIRST)
+        yield connection
 
 
 class CannotDecide(Exception):
@@ -107,7 +121,7 @@ class Snapshots:
     def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
         self._looking = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._writing = engine.execution_options(isolation_level="REPEATABLE READ")
-        self._reading = self._writing.execution_options(postgresql_readonly=True)
+        self._reading = reading(engine)
         self._clock = clock
         self._catalogs = CatalogMemory()
         self._threads = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="question")
@@ -159,9 +173,8 @@ class Snapshots:
 
     def _answer(self, engine: Engine, question: Callable[[Snapshot], Answer]) -> Answer:
         try:
-            with engine.begin() as connection:  # in autocommit begins nothing
-                if engine is not self._looking:
-                    connection.exec_driver_sql(WAIT_FIRST)
+            # One statement begins nothing, and says itself that it waits (`reading.facts_of`).
+            with engine.begin() if engine is self._looking else asking(engine) as connection:
                 answer = question(Snapshot(connection=connection, now=self._clock(), catalogs=self._catalogs))
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             self._note(error)

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from entitlements.domain.catalog import Catalog, Plan, Quota, Route
+from entitlements.domain.difference_of_routes import routes_lost
 
 Said = str | frozenset[str] | None
 """What a field says: a text, several in no order, or nothing."""
@@ -47,12 +48,14 @@ class CatalogDifference:
     """
     *sections* have all names of `SECTIONS`. *prices* are those whose plan is another: before and after, None for none.
 
-    *routes* is the lists of routes, in their order, None where they are the same.
+    *routes* is the lists of routes, in their order, None where they are the same; *routes_lost* those by which requests
+    are no longer the API's they were.
     """
 
     sections: Mapping[str, Entries]
     prices: Mapping[str, tuple[str | None, str | None]]
     routes: tuple[tuple[str, ...], tuple[str, ...]] | None
+    routes_lost: tuple[str, ...]
 
     @property
     def is_empty(self) -> bool:
@@ -75,6 +78,7 @@ def catalogs_compared(before: Catalog | None, after: Catalog) -> CatalogDifferen
             if one.get(price) != other.get(price)
         },
         routes=None if old == new else (old, new),
+        routes_lost=() if before is None else tuple(_route(route) for route in routes_lost(before, after)),
     )
 
 

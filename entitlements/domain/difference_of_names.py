@@ -1,15 +1,14 @@
 """
-Who is no longer found by the name of an org once another catalog is in force, and which routes are gone. Pure.
+Who is no longer found by the name of an org once another catalog is in force. Pure.
 
 A name that a catalog holds is fixed by it in every integration; any other is what an operator set (`settings`).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
-from entitlements.domain.catalog import Catalog, Route
+from entitlements.domain.catalog import Catalog
 
 Settings = Mapping[tuple[str, str], str]
 """The customer that an operator set, by integration and org."""
@@ -34,9 +33,3 @@ def names_lost(before: Catalog, after: Catalog, settings: Settings) -> dict[tupl
 def _customer(integration: str, name: str, catalog: Catalog, settings: Settings) -> str | None:
     org = catalog.orgs.get(name)
     return settings.get((integration, name)) if org is None else org.customer
-
-
-def routes_lost(before: Catalog, after: Catalog) -> tuple[Route, ...]:
-    """The routes that are gone or lead to another API: requests that came by them are another's or nobody's."""
-    left = Counter(after.routes)
-    return tuple(route for route, count in Counter(before.routes).items() if left[route] < count)

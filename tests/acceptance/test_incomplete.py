@@ -103,34 +103,40 @@ def test_lines_are_fetched_once_stripe_is_back(plant: Plant, stripes: StripeStan
     assert {asked.headers["stripe-version"] for asked in stripes.asked} == {"2022-11-15"}
 
 
-def test_a_dispute_reaches_an_invoice_that_only_stripe_can_link(
-    plant: Plant, stripes: StripeStandIn, asking: dict[str, str]
-) -> None:
-    """Between 2025-03-31 and 2025-05-28: shown as not linked while Stripe is away; asked for, it suspends."""
+def disputed_unseen(stripes: StripeStandIn) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """
+    A customer, the event of an invoice paid, and those of a charge that is disputed; which of them belong together only
+    Stripe can say.
+    """
     customer = f"cus_{uuid.uuid4().hex}"
     bill = Bill(id=f"in_{customer}", customer=customer, lines=(SOLD,), finalized="01-01", paid="01-01")
-    of: dict[str, Any] = {
-        "id": f"ch_{customer}",
-        "customer": customer,
-        "payment_intent": f"pi_{customer}",
-        "invoice": None,
-    }
-    paid = event("invoice.paid", snapshot(bill, "paid", shape=Shape.NEW), at="01-01", id=f"evt_{customer}")
-    charged = charge(at="01-01", **of) | {"id": f"evt_ch_{customer}"}
-    disputed = dispute(
-        "needs_response", at="01-06", id=f"du_{customer}", charge=of["id"], payment_intent=of["payment_intent"]
-    )
+    payment, charged = f"pi_{customer}", f"ch_{customer}"
     stripes.lists["/v1/invoice_payments"] = [
         {
             "id": f"inpay_{customer}",
             "object": "invoice_payment",
             "invoice": bill.id,
-            "payment": {"type": "payment_intent", "payment_intent": of["payment_intent"]},
+            "payment": {"type": "payment_intent", "payment_intent": payment},
             "status": "paid",
         }
     ]
+    said = [
+        event("invoice.paid", snapshot(bill, "paid", shape=Shape.NEW), at="01-01", id=f"evt_{customer}"),
+        charge(at="01-01", id=charged, customer=customer, payment_intent=payment, invoice=None)
+        | {"id": f"evt_ch_{customer}"},
+        dispute("needs_response", at="01-06", id=f"du_{customer}", charge=charged, payment_intent=payment)
+        | {"id": f"evt_du_{customer}"},
+    ]
+    paid, *rest = [each | BETWEEN for each in said]
+    return customer, paid, rest
 
-    told = [deliver(plant, sent | BETWEEN) for sent in (paid, charged, disputed | {"id": f"evt_du_{customer}"})]
+
+def test_a_dispute_reaches_an_invoice_that_only_stripe_can_link(
+    plant: Plant, stripes: StripeStandIn, asking: dict[str, str]
+) -> None:
+    """Between 2025-03-31 and 2025-05-28: shown as not linked while Stripe is away; asked for, it suspends."""
+    customer, paid, disputed = disputed_unseen(stripes)
+    told = [deliver(plant, sent) for sent in (paid, *disputed)]
     plant.catch_up()
 
     assert [each.body.get("incomplete") for each in told] == ["payments", None, None]
@@ -172,6 +178,39 @@ def test_what_ingest_left_when_it_was_killed_is_completed(
     assert (told["invoices"], [each["event"] for each in told["completed"]], told["failed"]) == (1, [sent["id"]], [])
     assert again.stdout == "no invoice lacks lines\n"
     assert (is_open(plant, customer), lacking(plant)) == (True, 0)
+    plant.start("ingest")
+
+
+def test_what_paid_an_invoice_is_asked_for_once_more_by_hand(
+    plant: Plant, stripes: StripeStandIn, asking: dict[str, str]
+) -> None:
+    """What ingest was killed before it had is in no table: `entitle complete --payments` finds the mark in the log."""
+    customer, paid, disputed = disputed_unseen(stripes)
+    told = [deliver(plant, sent) for sent in (paid, *disputed)]
+    assert told[0].body["incomplete"] == "payments"
+    plant.signal("ingest", signal.SIGKILL)
+    plant.ended("ingest")
+    plant.catch_up()
+    with_key = Plant(folder=plant.folder, environment={**plant.environment, **asking}, edge=plant.edge, health={})
+
+    of_lines = plant.entitle("complete")
+    away = with_key.entitle("complete", "--payments")
+    was_open = is_open(plant, customer)
+    stripes.always.clear()
+    done = with_key.entitle("complete", "--payments", "--json")
+    plant.catch_up()
+    again = with_key.entitle("complete", "--payments")
+
+    assert (of_lines.stdout, away.returncode, done.returncode, again.returncode) == (
+        "no invoice lacks lines\n",
+        1,
+        0,
+        0,
+    )
+    assert "1 invoices lack what paid them: 0 events completed, 1 not" in away.stdout
+    assert [each["event"] for each in json.loads(done.stdout)["completed"]] == [paid["id"]]
+    assert again.stdout == "no invoice lacks what paid it\n"
+    assert (was_open, is_open(plant, customer)) == (True, False)
     plant.start("ingest")
 
 

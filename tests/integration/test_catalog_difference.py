@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from entitlements.api.snapshots import reading
 from entitlements.domain.facts import CatalogRevision, Fact
 from entitlements.everyone import CustomerName, customers_behind
 from ops.catalog_file import load
-from ops.comparing import AT_ONCE, customers_compared, proposed, reading
+from ops.comparing import AT_ONCE, customers_compared, proposed
 from ops.database import migrate
 from tests.asking import SETTINGS_SCHEMA, listening, on, write
 from tests.stated import JUNE, STORY, catalog, line, named, unpaid
@@ -180,7 +181,7 @@ def test_a_batch_of_customers_is_read_in_two_statements(fresh_database: str, tmp
         found = [each.name.customer for each in customers_compared(reading(engine), proposal, JUNE) if each.differs]
 
     assert (len(found), len(set(found))) == (2 * AT_ONCE, 2 * AT_ONCE)
-    assert len(asked) == 2 + 2 + 1
+    assert len([each for each in asked if not each.startswith("LOCK TABLE")]) == 2 + 2 + 1
 
 
 MISTAKEN = "catalog: 1\nintegrations:\n  main: {mode: testing, signing_secrets_env: SECRETS}\n"

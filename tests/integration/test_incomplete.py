@@ -11,7 +11,8 @@ import pytest
 from entitlements import incomplete
 from entitlements.api.operations import progress_in
 from entitlements.domain.facts import InvoiceSnapshot
-from entitlements.incomplete import count_incomplete, incomplete_invoices
+from entitlements.domain.reversals import PaymentLink
+from entitlements.incomplete import count_incomplete, incomplete_invoices, unlinked_invoices
 from entitlements.store import record
 from schemas.stripe_event import InvoiceStatus
 from tests.asking import Api, listening
@@ -45,6 +46,19 @@ def test_an_invoice_lacks_lines_until_one_snapshot_has_them_all(api: Api) -> Non
         record(connection, [snapshot("cus_1", status=InvoiceStatus.VOID)])
         assert [each.invoice for each in incomplete_invoices(connection)] == ["in_cus_3"]
         assert count_incomplete(connection) == 1
+
+
+def test_which_invoices_nothing_links_to_a_payment(api: Api) -> None:
+    """Those of which something was paid, until a link names them; one of another integration is none."""
+    paid, free = snapshot("cus_1", amount_paid=2500), snapshot("cus_2", amount_paid=0)
+    link = PaymentLink(integration="main", invoice="in_cus_1", payment_intent="pi_1", charge=None, customer=None)
+
+    with api.engine.begin() as connection:
+        record(connection, [paid, free, replace(link, integration="other")])
+        found = [(each.invoice, each.snapshots) for each in unlinked_invoices(connection)]
+        record(connection, [link])
+
+        assert (found, unlinked_invoices(connection)) == ([("in_cus_1", frozenset({paid.digest}))], ())
 
 
 def test_progress_counts_them(api: Api) -> None:

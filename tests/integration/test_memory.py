@@ -245,6 +245,22 @@ def test_an_answer_ends_with_its_cycle(fresh_database: str) -> None:
     asyncio.run(play())
 
 
+def test_who_is_loaded_while_no_look_comes_is_loaded_whole(fresh_database: str) -> None:
+    """The terms too are the database's own then, not those of a look that lies too far back."""
+
+    async def play() -> None:
+        limits = Limits(miss_s=5.0, fresh_s=0.5)
+        async with remembering(fresh_database, line(), line("cus_other"), limits=limits) as asked:
+            assert await asked.reason(api="returns") == "unknown_api"
+            asked.memory._listening.stop()
+            write(asked.engine, catalog(number=2, in_force_from=NOW, more_apis=("returns",)))
+            assert await asked.comes_to("paid degraded")
+            assert await asked.reason("cus_other", api="returns") == "not_entitled degraded"
+            assert await asked.reason(api="returns") == "unknown_api degraded"
+
+    asyncio.run(play())
+
+
 def test_a_database_that_is_away(fresh_database: str, database_url: str) -> None:
     """Whom it knows it answers on, marked: allowances to their `until`, denials to the next boundary. Nobody else."""
 

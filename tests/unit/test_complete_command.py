@@ -10,7 +10,8 @@ import pytest
 from consumers.record import Record
 from entitlements.incomplete import IncompleteInvoice
 from ingest.stripe_api import Outcome
-from ops.complete_command import AT_ONCE, INVOICES_AT_ONCE, Done, Lacking, each_tried
+from ops.complete_command import AT_ONCE, Done, each_tried
+from ops.incomplete_records import INVOICES_AT_ONCE, Lacking
 
 MANY = INVOICES_AT_ONCE + 1
 """Invoices of an integration: those of its second reading are left too."""

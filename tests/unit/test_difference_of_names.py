@@ -1,4 +1,4 @@
-"""Who is no longer found by an org's name under another catalog, and which routes are gone: by cases."""
+"""Who is no longer found by an org's name under another catalog: by cases."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import pytest
 
 from consumers.extent import Extent
 from entitlements.domain.catalog import Catalog, Org
-from entitlements.domain.difference_of_names import names_lost, routes_lost
+from entitlements.domain.difference_of_names import names_lost
 from entitlements.ledger import Position
-from ops.brake import routes_uncounted
 from ops.far_enough import lag
 from schemas.topics import EVENTS, OPERATOR_COMMANDS
 from tests.pure_core import catalog, revisions
@@ -48,22 +47,6 @@ def test_who_is_no_longer_found_by_which_names(
 
     assert found == {("main", customer): names for customer, names in lost.items()}
     assert with_orgs(**before).orgs == {name: Org(name=name, customer=each) for name, each in before.items()}
-
-
-def test_routes_that_are_gone_or_lead_elsewhere_are_named_and_not_counted() -> None:
-    """One that is new is not, nor is their order."""
-    orders, invoices = {"path": "/orders/**", "api": "orders"}, {"path": "/invoices", "api": "invoices"}
-    elsewhere = {"path": "/orders/**", "api": "invoices"}
-
-    def said(*after: dict[str, str]) -> str | None:
-        return routes_uncounted(routes_lost(under(routes=[orders, invoices]), under(routes=[*after])))
-
-    assert said(invoices, orders) is None
-    assert said(invoices, orders, {"path": "/more", "api": "orders"}) is None
-    gone, redirected = said(invoices), said(elsewhere, invoices)
-    assert gone == redirected
-    assert str(gone).startswith("not counted: 1 route is no longer there or lead")
-    assert "(any host /orders/**: orders)" in str(gone)
 
 
 TOPICS = {"grants": (EVENTS, OPERATOR_COMMANDS), "revocations": (EVENTS,)}

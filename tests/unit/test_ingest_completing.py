@@ -139,7 +139,7 @@ def test_lines_are_published_though_payments_are_refused(
     assert (about["lines"]["data"], found.incomplete) == (LINES, "payments")
     assert dict(found.headers)["ce_incomplete"] == b"payments"
     assert scripted.asked == ["in_1"] + ["invoice_payments"] * 4
-    assert caplog.messages[-1] == "incomplete, and let go: deliver it from Stripe once that is mended"
+    assert caplog.messages[-1] == "incomplete, and let go: run `entitle complete --payments` once that is mended"
 
 
 @pytest.mark.parametrize("integration", ["main", "without a key any more"])

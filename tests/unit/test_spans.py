@@ -452,3 +452,16 @@ def test_voiding_an_upgrade_of_the_next_cycle_leaves_the_leeway(shape: Shape) ->
         "il_1 paid 01-01..02-01",
         "il_1 renewal_leeway 02-01..02-01T02:00",
     ]
+
+
+@EACH_SHAPE
+def test_voiding_a_change_of_plan_inside_a_paid_cycle_leaves_the_leeway(shape: Shape) -> None:
+    """Though billed in full and not as a proration; what begins at the end of a paid cycle or later is the next one."""
+    terms = plans(enterprise=plan(renewal_leeway="2h"))
+    whole = replace(SECOND, start="01-11", end="02-11")
+    change = Bill(id="in_2", reason="subscription_update", lines=(whole,), finalized="01-11", voided="01-12")
+
+    assert opened(paid(), change, terms=terms, shape=shape) == [
+        "il_1 paid 01-01..02-01",
+        "il_1 renewal_leeway 02-01..02-01T02:00",
+    ]

@@ -1,0 +1,64 @@
+"""Which requests are no longer those of the API they were under another catalog, by cases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from entitlements.domain.catalog import Catalog
+from entitlements.domain.difference_of_routes import routes_lost
+from ops.brake import routes_uncounted
+from tests.pure_core import catalog, revisions
+
+ORDERS = {"path": "/orders/**", "api": "orders"}
+INVOICES = {"path": "/invoices", "api": "invoices", "methods": ["GET", "POST"], "host": "api.example.com:8443"}
+EVERYTHING = {"path": "/**", "api": "orders"}
+CODED = {"path": "/a%2Fb", "api": "orders"}
+
+
+def routed(*routes: dict[str, Any]) -> Catalog:
+    newest = revisions({**catalog(), "routes": [*routes]}).newest
+    assert newest is not None
+    return newest.catalog
+
+
+def lost(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[str]:
+    """`"/orders/** orders"` for each."""
+    return [f"{each.path} {each.api}" for each in routes_lost(routed(*before), routed(*after))]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ([ORDERS, INVOICES], [INVOICES, ORDERS], []),
+        ([ORDERS, INVOICES], [INVOICES, ORDERS, {"path": "/more", "api": "orders"}], []),
+        ([ORDERS, ORDERS], [ORDERS], []),
+        ([ORDERS, INVOICES], [INVOICES], ["/orders/** orders"]),
+        ([ORDERS], [{**ORDERS, "api": "invoices"}], ["/orders/** orders"]),
+        ([INVOICES], [{**INVOICES, "methods": ["GET"]}], ["/invoices invoices"]),
+        ([INVOICES], [{**INVOICES, "host": "other.example.com"}], ["/invoices invoices"]),
+        ([ORDERS], [{"path": "/orders/*", "api": "orders"}], ["/orders/** orders"]),
+        # A wider route takes over for the same API.
+        ([ORDERS], [EVERYTHING], []),
+        # A new route ahead takes all of an old one, or a part of it.
+        ([ORDERS], [{"path": "/**", "api": "invoices"}, ORDERS], ["/orders/** orders"]),
+        ([ORDERS], [{"path": "/orders/new", "api": "invoices"}, ORDERS], ["/orders/new orders"]),
+        ([EVERYTHING, INVOICES], [INVOICES, EVERYTHING], ["/invoices orders"]),
+        # By a path that can be read in two ways nobody ever came.
+        ([CODED], [CODED], []),
+        ([CODED], [], ["/a%2Fb orders"]),
+    ],
+)
+def test_which_requests_are_no_longer_the_apis_they_were(
+    before: list[dict[str, Any]], after: list[dict[str, Any]], named: list[str]
+) -> None:
+    """Routes gone, led elsewhere, or put behind another; new ones and those in another order are no loss."""
+    assert lost(before, after) == named
+
+
+def test_they_are_named_and_not_counted() -> None:
+    """Nobody knows who calls by which route."""
+    assert routes_uncounted(routes_lost(routed(ORDERS), routed(ORDERS))) is None
+    said = str(routes_uncounted(routes_lost(routed(ORDERS, INVOICES), routed(INVOICES))))
+    assert said.startswith("not counted: requests by 1 route are no longer that API's (any host /orders/**: orders)")
