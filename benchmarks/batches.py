@@ -24,7 +24,7 @@ import sqlalchemy as sa
 
 from benchmarks.cpu import seconds_of
 from benchmarks.webhooks import webhooks
-from consumers.batch import take, transaction_on
+from consumers.batch import Recorder, take, transaction_on
 from consumers.record import Record
 from consumers.verdicts import Group, Positions
 from entitlements import ledger
@@ -99,7 +99,8 @@ def _cost(database: sa.Engine, pid: int, layout: Sequence[Sequence[Group[Any]]],
             replace(record, offset=number * size + at) for at, record in enumerate(itertools.islice(records, size))
         ]
         for groups in layout:
-            positions = take(recording, decode, groups, batch, positions, 100).positions
+            recorder = Recorder(transaction=recording, decode=decode, groups=groups, limit=100)
+            positions = take(recorder, batch, positions).positions
     client, wall = time.process_time() - client, time.monotonic() - begun
     used = seconds_of({"": pid})[""] - before
     return Cost(client=1000 * client / count, database=1000 * used / count, wall=1000 * wall / count)

@@ -80,49 +80,47 @@ def transaction_on(database: Engine, schema: str) -> Iterator[Connection]:
 _SEARCH_PATH = text("SELECT set_config('search_path', :path, true)")
 
 
-def take(
-    transaction: Transaction,
-    decode: Decode,
-    groups: Sequence[Group[Any]],
-    records: Sequence[Record],
-    positions: Positions,
-    limit: int,
-    keep: Keep = advance,
-    note: Note = ledger.write_provenance,
-) -> Taken:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorder:
+    """
+    How batches are recorded: in which *transaction*, as what, and in which *groups*.
+
+    More than *limit* dead letters in a row of one partition are not set aside. A replay and a redrive *keep* something
+    else than the groups' positions, and a rebuild *notes* its provenance in another way.
+    """
+
+    transaction: Transaction
+    decode: Decode
+    groups: Sequence[Group[Any]]
+    limit: int
+    keep: Keep = advance
+    note: Note = ledger.write_provenance
+
+
+def take(recorder: Recorder, records: Sequence[Record], positions: Positions) -> Taken:
     """
     Record *records* in every group that has not done so yet, and move the groups' positions, all or nothing.
 
     Where the database refuses something that may be one record's fault, the batch is done again record by record, and
     the guilty ones alone are set aside. Where another instance was faster in a group and partition, it is done again
     without those, lest groups that stand beside that one wait for ever. Raises `Fenced` where nothing would be left,
-    `TooManyDeadLetters` where more than *limit* in a row of one partition would be set aside, once those up to the
-    limit are, so that they can be looked at; and what is transient or a bug as it comes. A replay and a redrive *keep*
-    something else than the groups' positions, and a rebuild *notes* its provenance in another way.
+    `TooManyDeadLetters` where more would be set aside than may be, once those up to the limit are, so that they can be
+    looked at; and what is transient or a bug as it comes.
     """
     try:
-        return _taken(transaction, decode, groups, records, positions, limit, keep, note)
+        return _taken(recorder, records, positions)
     except TooManyDeadLetters as stop:
         if before := [record for record in records if record.source != stop.source or record.offset < stop.offset]:
-            take(transaction, decode, groups, before, positions, limit, keep, note)
+            take(recorder, before, positions)
         raise
 
 
-def _taken(
-    transaction: Transaction,
-    decode: Decode,
-    groups: Sequence[Group[Any]],
-    records: Sequence[Record],
-    positions: Positions,
-    limit: int,
-    keep: Keep,
-    note: Note,
-) -> Taken:
-    left = decided(decode, groups, records, positions)
+def _taken(recorder: Recorder, records: Sequence[Record], positions: Positions) -> Taken:
+    left = decided(recorder.decode, recorder.groups, records, positions)
     overtaken: Fenced | None = None
     while True:
         try:
-            taken = _written(transaction, groups, left, positions, limit, keep, note)
+            taken = _written(recorder, left, positions)
         except Fenced as error:
             left = _without(left, error)
             if not any(left.values()):
@@ -132,23 +130,16 @@ def _taken(
             return replace(taken, overtaken=overtaken)
 
 
-def _written(
-    transaction: Transaction,
-    groups: Sequence[Group[Any]],
-    verdicts: Mapping[str, Sequence[Verdict]],
-    positions: Positions,
-    limit: int,
-    keep: Keep,
-    note: Note,
-) -> Taken:
+def _written(recorder: Recorder, verdicts: Mapping[str, Sequence[Verdict]], positions: Positions) -> Taken:
     try:
-        with transaction() as connection:
-            return _write(connection, groups, verdicts, positions, limit, keep, note, _record_together)
+        with recorder.transaction() as connection:
+            return _write(connection, recorder, verdicts, positions, _record_together)
     except Exception as error:
         if classify(error) is not Failure.POISON:
             raise
-    with transaction() as connection:
-        return _write(connection, groups, verdicts, positions, limit, keep, ledger.write_provenance, _record_one_by_one)
+    one_by_one = replace(recorder, note=ledger.write_provenance)
+    with recorder.transaction() as connection:
+        return _write(connection, one_by_one, verdicts, positions, _record_one_by_one)
 
 
 def _without(verdicts: Mapping[str, Sequence[Verdict]], overtaken: Fenced) -> dict[str, Sequence[Verdict]]:
@@ -159,25 +150,23 @@ def _without(verdicts: Mapping[str, Sequence[Verdict]], overtaken: Fenced) -> di
     }
 
 
-Recording = Callable[[Connection, Group[Any], Sequence[Verdict]], tuple[list[Verdict], set[bytes]]]
+Way = Callable[[Connection, Group[Any], Sequence[Verdict]], tuple[list[Verdict], set[bytes]]]
+"""Together or one by one: what became of the records, and which facts are new."""
 
 
 def _write(
     connection: Connection,
-    groups: Sequence[Group[Any]],
+    recorder: Recorder,
     undone: Mapping[str, Sequence[Verdict]],
     positions: Positions,
-    limit: int,
-    keep: Keep,
-    note: Note,
-    recording: Recording,
+    way: Way,
 ) -> Taken:
     verdicts: dict[str, Sequence[Verdict]] = {}
     learnt: dict[str, Sequence[Fact]] = {}
     moves: dict[tuple[str, Partition], Position] = {}
-    for group in groups:
-        verdicts[group.name], new = recording(connection, group, undone[group.name])
-        moves |= _moves(group.name, verdicts[group.name], positions, limit)
+    for group in recorder.groups:
+        verdicts[group.name], new = way(connection, group, undone[group.name])
+        moves |= _moves(group.name, verdicts[group.name], positions, recorder.limit)
         facts = (fact for verdict in verdicts[group.name] for fact in verdict.facts)
         learnt[group.name] = [*{digest: fact for fact in facts if (digest := fact.digest) in new}.values()]
     each = [(group, verdict) for group, of_group in verdicts.items() for verdict in of_group]
@@ -189,7 +178,7 @@ def _write(
             if of.error is not None
         ],
     )
-    note(
+    recorder.note(
         connection,
         [
             provenance.row(group, of.record, of.shown, of.outcome, (fact.digest for fact in of.facts))
@@ -197,7 +186,7 @@ def _write(
         ],
     )
     taken = Taken(positions={**positions, **moves}, verdicts=verdicts, learnt=learnt)
-    keep(connection, positions, taken)
+    recorder.keep(connection, positions, taken)
     return taken
 
 

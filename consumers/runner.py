@@ -30,7 +30,7 @@ from tenacity import (
 )
 
 from consumers import metrics
-from consumers.batch import advance, move_on, take, transaction_on
+from consumers.batch import Recorder, advance, move_on, take, transaction_on
 from consumers.extent import Extent, check, ends_of, extents, start
 from consumers.failures import Server, is_transient
 from consumers.log import Log, Source
@@ -146,9 +146,8 @@ class _Runner:
         if self.until is not None:
             records = [record for record in records if record.offset < self.until[record.source]]
         if records:
-            started, recording = time.monotonic(), partial(transaction_on, self.database, self.schema)
-            how = (advance, ledger.write_provenance) if self.serves else (move_on, ledger.copy_provenance)
-            taken = take(recording, self.decode, self.groups, records, self.positions, self.limit, *how)
+            started = time.monotonic()
+            taken = take(self._recorder(), records, self.positions)
             self.positions, self.kafka_knows, self.looked_at = taken.positions, False, time.monotonic()
             self.tell.batch(taken, time.monotonic() - started)
             if taken.overtaken is not None:
@@ -161,6 +160,16 @@ class _Runner:
             self.tell.health(AT_WORK)
         elif not log.answers():
             self.tell.health(Health(ready=False, detail="Kafka does not answer", away=Server.KAFKA))
+
+    def _recorder(self) -> Recorder:
+        return Recorder(
+            transaction=partial(transaction_on, self.database, self.schema),
+            decode=self.decode,
+            groups=self.groups,
+            limit=self.limit,
+            keep=advance if self.serves else move_on,
+            note=ledger.write_provenance if self.serves else ledger.copy_provenance,
+        )
 
     def _open(self) -> Log:
         if self.until is not None:

@@ -9,10 +9,10 @@ from typing import Any
 
 from schemas.fields import Json, id_of, mapping
 
-LINES = {"credit_note": "/v1/credit_notes/{}/lines", "invoice": "/v1/invoices/{}/lines"}
+LINES_PATHS = {"credit_note": "/v1/credit_notes/{}/lines", "invoice": "/v1/invoices/{}/lines"}
 """Where the lines of an object are, by its kind: an event carries the first ten (facts/stripe.md, section 2)."""
 
-PAYMENTS = "/v1/invoice_payments"
+PAYMENTS_PATH = "/v1/invoice_payments"
 """Where an invoice's payments are listed."""
 
 UNLINKED_FROM, UNLINKED_UNTIL = "2025-03-31", "2025-05-28"
@@ -76,7 +76,7 @@ def lines_left_out(event: Json) -> Question | None:
     if type(lines) is not dict or not lines.get("has_more"):
         return None
     kind = about.get("object")
-    where = LINES.get(kind) if isinstance(kind, str) else None
+    where = LINES_PATHS.get(kind) if isinstance(kind, str) else None
     if where is None or _decides_nothing(about):
         return None
     return question(where.format(about.get("id")), event, _version(event))
@@ -96,7 +96,7 @@ def payments_left_out(event: Json) -> Question | None:
         return None
     if _decides_nothing(about) or any(about.get(each) for each in ("payments", "payment_intent", "charge")):
         return None
-    return question(PAYMENTS, event, version, invoice=name)
+    return question(PAYMENTS_PATH, event, version, invoice=name)
 
 
 def _decides_nothing(about: Json) -> bool:
@@ -144,5 +144,5 @@ def with_payments(event: Json, payments: Mapping[str, Json]) -> dict[str, Any]:
     about = event["data"]["object"]
     if any(id_of(payment.get("invoice")) != about["id"] for payment in payments.values()):
         raise Malformed("a payment is of another invoice than was asked for")
-    listing = {"object": "list", "data": [*payments.values()], "has_more": False, "url": PAYMENTS}
+    listing = {"object": "list", "data": [*payments.values()], "has_more": False, "url": PAYMENTS_PATH}
     return {**event, "data": {**event["data"], "object": {**about, "payments": listing}}}

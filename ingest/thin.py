@@ -15,7 +15,7 @@ from math import floor
 from typing import Any
 
 from ingest.questions import PLAIN, Malformed, Question, question
-from schemas.fields import InvalidMessage, Json, id_of, mapping, moment
+from schemas.fields import InvalidMessage, Json, id_of, mapping, moment, optional_text
 
 THIN = "v2.core.event"
 """`object` of a thin event."""
@@ -78,7 +78,7 @@ def faults_of_thin(event: Json) -> list[str]:
     except (ValueError, InvalidMessage):
         faults.append("created is not a time in ISO 8601 with its zone")
     related = mapping(event.get("related_object"))
-    if _path(related) is None or id_of(related.get("id")) is None or not _is_kind(related.get("type")):
+    if _path(related) is None or not optional_text(related, "id") or not _is_kind(related.get("type")):
         faults.append("related_object does not name an object")
     twin = event.get("snapshot_event")
     if twin is not None and not (isinstance(twin, str) and twin and twin.isprintable()):

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from consumers.batch import Taken, advance, take, transaction_on
+from consumers.batch import Recorder, Taken, Transaction, take, transaction_on
 from consumers.extent import check
 from consumers.log import Log
 from consumers.record import Partition, Record
@@ -255,9 +255,10 @@ def _up_to(log: Log, wanted: Mapping[Partition, int]) -> list[Record]:
     return records
 
 
-def _recorded(transaction: Callable[[], object], place: Place, records: Sequence[Record], held: Positions) -> Taken:
+def _recorded(transaction: Transaction, place: Place, records: Sequence[Record], held: Positions) -> Taken:
     try:
-        return take(transaction, codec.decode, place.groups, records, held, place.limit, advance)  # type: ignore[arg-type]
+        recorder = Recorder(transaction=transaction, decode=codec.decode, groups=place.groups, limit=place.limit)
+        return take(recorder, records, held)
     except Fenced as error:
         raise CannotRebuild(
             f"another process records there as well: {error}; nothing was changed, try again"

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from consumers.batch import Taken, announce, take
+from consumers.batch import Recorder, Taken, announce, take
 from consumers.failures import is_transient, reason
 from consumers.record import Record
 from consumers.unpacking import UNREADABLE
@@ -114,7 +114,8 @@ class Redrive:
             letters.note(connection, Act.REDRIVEN, told, by=self.by)
             letters.count_in_a_row(connection, some)
 
-        take(transaction, self.decode, [group], records, _positions(some), sys.maxsize, keep)
+        recorder = Recorder(transaction=transaction, decode=self.decode, groups=[group], limit=sys.maxsize, keep=keep)
+        take(recorder, records, _positions(some))
         return tuple(done)
 
     def _records(self, some: Sequence[Letter]) -> list[Record]:

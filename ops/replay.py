@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from consumers.batch import Taken, announce, take
+from consumers.batch import Recorder, Taken, announce, take
 from consumers.failures import is_transient, too_many
 from consumers.log import Source
 from consumers.record import Partition, Record
@@ -130,7 +130,10 @@ class Replaying:
             replays.append(connection, replay, step)
             appended[:] = [(step, counted)]
 
-        take(self.database.begin, codec.decode, self.groups, records, held, sys.maxsize, keep)
+        recorder = Recorder(
+            transaction=self.database.begin, decode=codec.decode, groups=self.groups, limit=sys.maxsize, keep=keep
+        )
+        take(recorder, records, held)
         return appended[0]
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from consumers import grants, invoices, revocations
-from consumers.batch import take
+from consumers.batch import Recorder, take
 from consumers.record import Partition, Record
 from consumers.verdicts import Group, Positions
 from entitlements import ledger, reading, store
@@ -125,7 +125,8 @@ class Program:
         ours = {key: position for key, position in held.items() if key[0] in step.groups}
         records = [record for of in log for record in _next(log[of], [p for k, p in ours.items() if k[1] == of], step)]
         with self._dying_before(step.crash):
-            taken = take(self._transaction, decode, groups, records, ours, limit=0)
+            recorder = Recorder(transaction=self._transaction, decode=decode, groups=groups, limit=0)
+            taken = take(recorder, records, ours)
         return {**held, **taken.positions}
 
     @contextmanager

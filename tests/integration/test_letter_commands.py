@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
-from consumers.batch import take
+from consumers.batch import Recorder, take
 from consumers.record import Record
 from consumers.verdicts import Group, Positions
 from entitlements import ledger
@@ -76,7 +76,7 @@ def consume(engine: sa.Engine, *groups: Group[Any]) -> None:
     }
     with engine.begin() as connection:
         ledger.begin(connection, list(held.values()))
-    take(engine.begin, decode, groups, log(), held, 100)
+    take(Recorder(transaction=engine.begin, decode=decode, groups=groups, limit=100), log(), held)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumers.batch import take, transaction_on
+from consumers.batch import Recorder, take, transaction_on
 from consumers.extent import Extent, ends_of, start
 from consumers.failures import TooManyDeadLetters
 from consumers.log import Source
@@ -168,7 +168,10 @@ def test_a_batch_is_recorded_in_the_groups_that_nobody_overtook(yard: Yard) -> N
     key, value, headers = message("a")
     record = Record(topic=yard.topic, partition=0, offset=0, timestamp=0, key=key, value=value, headers=tuple(headers))
 
-    taken = take(partial(transaction_on, yard.engine, toys.SCHEMA), toys.decode, two(yard), [record], starts, 0)
+    recorder = Recorder(
+        transaction=partial(transaction_on, yard.engine, toys.SCHEMA), decode=toys.decode, groups=two(yard), limit=0
+    )
+    taken = take(recorder, [record], starts)
 
     assert taken.overtaken is not None
     assert taken.overtaken.lost == {("first", *place)}

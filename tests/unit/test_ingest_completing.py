@@ -19,7 +19,7 @@ from ingest.completing import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Comple
 from ingest.delivery import Publish, record_of
 from ingest.fetching import Fetching
 from ingest.publisher import Published, PublishFailed
-from ingest.questions import PAYMENTS, Question
+from ingest.questions import PAYMENTS_PATH, Question
 from ingest.stripe_api import NotFetched, Outcome
 from schemas.codec import decode
 from schemas.fields import Json
@@ -64,7 +64,7 @@ class Scripted:
             raise NotFetched(Outcome.NO_KEY, "there is no key")
         assert parameters == {"limit": 100}
         self.asked.append(question.path.split("/")[3 if question.path.endswith("/lines") else 2])
-        if question.path == PAYMENTS:
+        if question.path == PAYMENTS_PATH:
             raise NotFetched(Outcome.REFUSED, "the key may not read invoice payments")
         if self.away > 0:
             self.away -= 1

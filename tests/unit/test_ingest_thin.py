@@ -74,6 +74,7 @@ def test_where_the_object_is(kind: str, related: dict[str, Any], path: str) -> N
         ({"related_object": "in_1"}, "related_object does not"),
         ({"related_object": {"type": "invoice", "url": "/v1/invoices/in_1"}}, "related_object does not"),
         ({"related_object": {**RELATED, "type": "Invoice/.."}}, "related_object does not"),
+        ({"related_object": {**RELATED, "id": {"id": "in_1"}}}, "related_object does not"),
         ({"related_object": {"id": "../x", "type": "invoice"}}, "related_object does not"),
         ({"snapshot_event": 5}, "snapshot_event is not"),
         ({"snapshot_event": "evt\nforged"}, "snapshot_event is not"),
