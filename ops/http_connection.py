@@ -97,6 +97,8 @@ class Connection(asyncio.Protocol):
         self._set_deadline()
 
     def request_comes(self, scope: dict[str, Any], *, keeps: bool, expects: bool) -> None:
+        if self._is_over:  # what came before it in the same bytes was answered at once, and closed the connection
+            return
         if len(self._waiting) >= self._state.limits.waiting:
             raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests at once: wait for answers in between.")
         self._receiving = exchange = Exchange(self, scope, keeps=keeps, expects=expects)
@@ -175,8 +177,11 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, exchange: Exchange) -> None:
         self._current = exchange
-        self._set_deadline()
         state = self._state
+        if (answer := state.at_once(exchange.scope)) is not None:
+            exchange.answer(answer)
+            return
+        self._set_deadline()
         task = state.loop.create_task(state.app(exchange.scope, exchange.receive, exchange.send))
         state.tasks.add(task)
         task.add_done_callback(exchange.ended)

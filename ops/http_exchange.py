@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from ops.http_answer import CONTINUE, Head, chunk, head, whole
+from ops.http_answer import CONTINUE, Head, Header, chunk, head, whole
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +20,15 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Coroutine[Any, Any, None]]
+
+Whole = tuple[int, Iterable[Header], bytes]
+"""An answer: status, headers and body."""
+
+AtOnce = Callable[[MutableMapping[str, Any]], Whole | None]
+"""
+What an application answers to a request of this scope without waiting for anything, its body included; None: it is to
+be asked. A fault in it ends the connection, and the loop logs it.
+"""
 
 FAULT = "This program has a fault; its log says which."
 
@@ -116,6 +125,16 @@ class Exchange:
             self.waits = False
         return {"type": "http.disconnect"}
 
+    def answer(self, answer: Whole) -> None:
+        """Give a whole answer. Raises as `send` does."""
+        status, headers, body = answer
+        begun = self._begun(status, headers, len(body))
+        self._left = begun.length or 0
+        data = begun.data + self._piece(begun, body, more=False)
+        self._head = begun
+        self._line.write(data)
+        self._is_answered(closes=begun.closes)
+
     async def send(self, message: Message) -> None:
         """Take the next of the answer. Raises `RuntimeError` and `ValueError` where the application has a fault."""
         if self.gone:
@@ -128,7 +147,8 @@ class Exchange:
         body, more = message.get("body", b""), message.get("more_body", False)
         begun = self._head
         if begun is None:
-            begun = self._begun(self._start, None if more else len(body))
+            start = self._start
+            begun = self._begun(start["status"], start.get("headers", ()), None if more else len(body))
             self._left = begun.length or 0
             data = begun.data + self._piece(begun, body, more=more)
             self._head = begun  # only now: a fault up to here can still be answered with 500
@@ -157,11 +177,11 @@ class Exchange:
         else:
             self._line.abort()
 
-    def _begun(self, start: Message, size: int | None) -> Head:
+    def _begun(self, status: int, headers: Iterable[Header], size: int | None) -> Head:
         waits_for_continue = self._expects and not self.is_whole  # and might send the body yet, or another request
         return head(
-            start["status"],
-            start.get("headers", ()),
+            status,
+            headers,
             self._line.date(),
             size=size,
             to_head=self.scope["method"] == "HEAD",

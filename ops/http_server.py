@@ -18,8 +18,8 @@ from typing import Any
 import uvloop
 
 from ops.http_connection import Connection
-from ops.http_exchange import App, Message
-from ops.http_state import Limits, ServerState, not_counted
+from ops.http_exchange import App, AtOnce, Message
+from ops.http_state import Limits, ServerState, not_at_hand, not_counted
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ class Server:
     Serves *app* until `should_exit` is set, by anybody in any thread; what has begun then has *shutdown_seconds*.
 
     *refused* is called with the status of each answer of the server's own, to what never came to the application whole.
+    *at_once* is asked before *app*, and its answer given without a task of its own, which costs more than a memory's.
     A failure of the application to start or to stop is raised by `run` and `serve`.
     """
 
@@ -44,12 +45,14 @@ class Server:
         shutdown_seconds: float,
         limits: Limits | None = None,
         refused: Callable[[int], None] = not_counted,
+        at_once: AtOnce = not_at_hand,
     ) -> None:
         self.started = False
         self._app = app
         self._shutdown_seconds = shutdown_seconds
         self._limits = limits or Limits()
         self._refused = refused
+        self._at_once = at_once
         self._should_exit = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._told_to_stop = asyncio.Event()
@@ -79,7 +82,8 @@ class Server:
         life = _Life(self._app)
         await life.begin()
         try:
-            await self._answer(ServerState(self._app, self._limits, self._loop, self._refused), sockets)
+            state = ServerState(self._app, self._limits, self._loop, self._refused, self._at_once)
+            await self._answer(state, sockets)
         finally:
             self._loop = None
             await life.end()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Protocol
+from typing import Any, Protocol
 
-from ops.http_exchange import App
+from ops.http_exchange import App, AtOnce, Whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,18 +48,29 @@ def not_counted(_: int) -> None:
     """Nobody counts refusals."""
 
 
+def not_at_hand(_: MutableMapping[str, Any]) -> Whole | None:
+    """The application is asked for every answer."""
+    return None
+
+
 class ServerState:
     """
     Of one server, while it runs. *now* and *date* are as of the last tick: nobody needs them more exactly. *refused* is
-    called with the status of each answer that the application did not give.
+    called with the status of each answer that the application did not give, *at_once* before the application.
     """
 
-    __slots__ = ("app", "connections", "date", "limits", "loop", "now", "refused", "stops", "tasks")
+    __slots__ = ("app", "at_once", "connections", "date", "limits", "loop", "now", "refused", "stops", "tasks")
 
     def __init__(
-        self, app: App, limits: Limits, loop: asyncio.AbstractEventLoop, refused: Callable[[int], None] = not_counted
+        self,
+        app: App,
+        limits: Limits,
+        loop: asyncio.AbstractEventLoop,
+        refused: Callable[[int], None] = not_counted,
+        at_once: AtOnce = not_at_hand,
     ) -> None:
         self.app = app
+        self.at_once = at_once
         self.limits = limits
         self.loop = loop
         self.refused = refused

@@ -199,7 +199,8 @@ def query(environment: Environment) -> None:
     )
     with contextlib.closing(settings.listening("ENTITLE_QUERY_ADDRESS", address)) as listener:
         log.info("questions are answered at %s", address)
-        serve(server(app, shutdown_seconds=QUERY_SHUTDOWN_S, refused=metrics.answered), listener)
+        answering = server(app.asgi, shutdown_seconds=QUERY_SHUTDOWN_S, refused=metrics.answered, at_once=app.at_once)
+        serve(answering, listener)
 
 
 def spare_the_collector() -> None:

@@ -151,16 +151,16 @@ def listening(
             trust=trust,
             known_as=known_as,
         )
-        server = server_of(app, shutdown_seconds=5, limits=http_limits, refused=counting.answered)
+        refused = counting.answered
+        server = server_of(app.asgi, shutdown_seconds=5, limits=http_limits, refused=refused, at_once=app.at_once)
         listener = socket.create_server(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
             while not server.started:
                 assert thread.is_alive(), "the server did not start"
                 thread.join(0.01)
-            yield Api(port=port, engine=engine)
+            yield Api(port=listener.getsockname()[1], engine=engine)
         finally:
             server.should_exit = True
             thread.join()

@@ -55,6 +55,15 @@ OWED = Decision(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """An answer at hand."""
+
+    answer: Answer
+    until: datetime = UNTIL
+    rendered: dict[Any, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """Answers from what it was given: *keys* by their secret, *decisions* by API, or *failure*, whatever is asked."""
 
@@ -62,31 +71,49 @@ class Known:
     decisions: Mapping[str, Decision] = field(default_factory=lambda: {"orders": PAID})
     failure: Exception | None = None
     degraded: bool = False
+    remembers: bool = False
     asked: list[tuple[Subject, str]] = field(default_factory=list)
 
-    def at_hand(self, token: Token, subject: Subject, api: str) -> None:
-        """Nothing: each answer is asked for."""
+    def at_hand(self, token: Token, subject: Subject, api: str) -> Remembered | None:
+        """Nothing, so that each answer is asked for, unless it *remembers*."""
+        del token
+        self._fail()
+        return Remembered(answer=self._answer(subject, api)) if self.remembers and api in self.decisions else None
+
+    def holder_at_hand(self, token: Token, digest: bytes) -> Subject | None:
+        """Whose the key is, if it *remembers*."""
+        del token
+        return self._held().get(digest) if self.remembers else None
+
+    def routes_at_hand(self) -> tuple[Route, ...] | None:
+        """`ROUTES`, if it *remembers*."""
+        return ROUTES if self.remembers else None
 
     async def decision(self, token: Token, subject: Subject, api: str, at: datetime | None) -> Answer:
         """What was given for *api*, else that nobody bought it."""
         del token, at  # whoever asks, and whenever
         self._fail()
         self.asked.append((subject, api))
-        otherwise = Decision(api=api, reason=Reason.NOT_ENTITLED, max_age=timedelta(seconds=2))
-        decision = self.decisions.get(api, otherwise)
-        return Answer(decision=decision, subject=subject, customer="cus_1", degraded=self.degraded)
+        return self._answer(subject, api)
 
     async def holder_of(self, token: Token, digest: bytes) -> Subject | None:
         """Whose the key is."""
         del token
         self._fail()
-        held = {hashlib.sha256(key.encode()).digest(): subject for key, subject in self.keys.items()}
-        return held.get(digest)
+        return self._held().get(digest)
 
     async def routes(self) -> tuple[Route, ...]:
         """`ROUTES`."""
         self._fail()
         return ROUTES
+
+    def _held(self) -> dict[bytes, Subject]:
+        return {hashlib.sha256(key.encode()).digest(): subject for key, subject in self.keys.items()}
+
+    def _answer(self, subject: Subject, api: str) -> Answer:
+        otherwise = Decision(api=api, reason=Reason.NOT_ENTITLED, max_age=timedelta(seconds=2))
+        decision = self.decisions.get(api, otherwise)
+        return Answer(decision=decision, subject=subject, customer="cus_1", degraded=self.degraded)
 
     def _fail(self) -> None:
         if self.failure is not None:
@@ -114,6 +141,11 @@ class Response:
         return problem
 
 
+def mounts(answering: Answering, trust: Trust = DEFAULT_TRUST) -> Mounts:
+    """The mounts of an application."""
+    return Mounts(answering, parse_tokens(f"{GATEWAY},of-acme@acme"), trust, Metrics(CollectorRegistry()), lambda: NOW)
+
+
 def mounted(answering: Answering, trust: Trust = DEFAULT_TRUST, otherwise: ASGIApp | None = None) -> ASGIApp:
     """The mounts, and behind them *otherwise*: nothing, unless it is given."""
 
@@ -121,15 +153,13 @@ def mounted(answering: Answering, trust: Trust = DEFAULT_TRUST, otherwise: ASGIA
         await send({"type": "http.response.start", "status": 404, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    metrics = Metrics(CollectorRegistry())
-    tokens = parse_tokens(f"{GATEWAY},of-acme@acme")
-    return Mounts(answering, tokens, trust, metrics, lambda: NOW).before(otherwise or nothing)
+    return mounts(answering, trust).before(otherwise or nothing)
 
 
-def ask(app: ASGIApp, method: str, path: bytes, headers: list[tuple[bytes, bytes]]) -> Response:
-    """One request; *path* and *headers* as they were on the wire, a query behind `?`."""
+def scope_of(method: str, path: bytes, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
+    """A request as the server hands it over."""
     raw, _, query = path.partition(b"?")
-    scope = {
+    return {
         "type": "http",
         "method": method,
         "path": raw.decode("latin-1"),
@@ -137,6 +167,11 @@ def ask(app: ASGIApp, method: str, path: bytes, headers: list[tuple[bytes, bytes
         "query_string": query,
         "headers": [(name.lower(), value) for name, value in headers],
     }
+
+
+def ask(app: ASGIApp, method: str, path: bytes, headers: list[tuple[bytes, bytes]]) -> Response:
+    """One request; *path* and *headers* as they were on the wire, a query behind `?`."""
+    scope = scope_of(method, path, headers)
     sent: list[Message] = []
 
     async def send(message: Message) -> None:

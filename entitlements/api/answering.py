@@ -54,6 +54,14 @@ class Answering(Protocol):
         """The answer about now, if it is known without asking anybody."""
         ...
 
+    def holder_at_hand(self, token: Token, digest: bytes) -> Subject | None:
+        """As `holder_of`, if it is known without asking anybody; None too where nobody holds the key."""
+        ...
+
+    def routes_at_hand(self) -> tuple[Route, ...] | None:
+        """As `routes`, if they are known without asking anybody."""
+        ...
+
     async def decision(self, token: Token, subject: Subject, api: str, at: datetime | None) -> Answer:
         """May *subject* call *api*, at the moment *at* (None: now)? Raises `UnclearScope` too."""
         ...
@@ -75,6 +83,12 @@ class FromDatabase:
 
     def at_hand(self, token: Token, subject: Subject, api: str) -> None:
         """Nothing is known without asking."""
+
+    def holder_at_hand(self, token: Token, digest: bytes) -> None:
+        """Nobody is known without asking."""
+
+    def routes_at_hand(self) -> None:
+        """None are known without asking."""
 
     async def decision(self, token: Token, subject: Subject, api: str, at: datetime | None) -> Answer:
         """May *subject* call *api*? Raises `UnclearScope` and `CannotDecide`."""

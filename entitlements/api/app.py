@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 
@@ -31,7 +32,7 @@ from entitlements.api.at_hand import evaluations_at_hand
 from entitlements.api.credentials import DEFAULT_CREDENTIALS, Trust, parse_credentials
 from entitlements.api.memory import Limits, Memory
 from entitlements.api.metrics import Metrics
-from entitlements.api.mounts import Mounts
+from entitlements.api.mounts import Mounts, Whole
 from entitlements.api.responses import Problem, problem_response
 from entitlements.api.snapshots import CannotDecide, Snapshots
 from entitlements.api.subjects import SubjectType
@@ -60,6 +61,14 @@ DETAILS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryApp:
+    """An ASGI application; *at_once* says what it would answer where it waits for nothing, or None."""
+
+    asgi: ASGIApp
+    at_once: Callable[[Scope], Whole | None]
+
+
 def query_app(
     engine: Engine,
     tokens: Iterable[Token],
@@ -71,9 +80,9 @@ def query_app(
     limits: Limits = DEFAULT_LIMITS,
     trust: Trust = DEFAULT_TRUST,
     known_as: str | None = None,
-) -> ASGIApp:
+) -> QueryApp:
     """
-    The ASGI application that answers the bearers of *tokens*, and lets those of *admins* change settings; it runs on
+    The application that answers the bearers of *tokens*, and lets those of *admins* change settings; it runs on
     asyncio and uses lifespan.
 
     *engine* needs `DATABASE_THREADS` and `STREAMS` connections and one to listen, a statement timeout of no more than
@@ -108,8 +117,8 @@ def query_app(
     )
     app.router.redirect_slashes = False
     mounts = Mounts(memory, known, trust, metrics, clock)
-    otherwise = echoing_request_id(metrics.counting(app))
-    return mounts.before(evaluations_at_hand(memory, known, metrics, otherwise, authzen.is_told))
+    evaluating = evaluations_at_hand(memory, known, metrics, echoing_request_id(metrics.counting(app)), authzen.is_told)
+    return QueryApp(asgi=mounts.before(evaluating), at_once=mounts.at_once)
 
 
 def pages(

@@ -8,6 +8,7 @@ settings say so: the gateway must take it away from its clients first, and one t
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from enum import Enum, StrEnum
 
 from entitlements.api.requests import LONGEST_ID
 from entitlements.api.subjects import Subject, SubjectType
+from entitlements.api.tokens import Token
 
 GATEWAY_TOKEN = b"entitlement-gateway-token"
 """By which the gateway itself is known: `Authorization` is its client's."""
@@ -134,3 +136,19 @@ def _source(text: str) -> Source:
     if kind in (SourceKind.KEY, SourceKind.SUBJECT) and colon:
         return Source(kind=SourceKind(kind), header=parse_header(header))
     raise ValueError(f"{text!r} is none of key:HEADER, bearer and subject:HEADER")
+
+
+def token_in(headers: Headers, tokens: tuple[Token, ...]) -> Token | None:
+    """The gateway's token; compared with all, each in constant time, so that how long it takes tells nothing."""
+    given = headers.get(GATEWAY_TOKEN) or b""
+    matching = [token for token in tokens if hmac.compare_digest(token.value.encode(), given)]
+    return matching[0] if matching else None
+
+
+def named_api(value: bytes | None) -> str | None:
+    """The API that a trusted header names; None for none, several, and what is no name."""
+    try:
+        name = (value or b"").decode()
+    except UnicodeDecodeError:
+        return None
+    return name if 1 <= len(name) <= LONGEST_ID and name.isprintable() else None

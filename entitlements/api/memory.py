@@ -257,6 +257,16 @@ class Memory:
         self.misses += 1
         return await self._in_time(self._loaded(token, subject, api))
 
+    def holder_at_hand(self, token: Token, digest: bytes) -> Subject | None:
+        """Whose an API key is, if that is remembered and not in doubt. See `Answering`."""
+        known, terms = self._held.get(("key", digest)), self._terms
+        return None if known is None or terms is None or self.is_in_doubt() else self._holder(token, known, terms)
+
+    def routes_at_hand(self) -> tuple[Route, ...] | None:
+        """Those of the catalog in force now, if they are remembered and not in doubt. See `Answering`."""
+        terms = self._terms
+        return None if terms is None or self.is_in_doubt() else terms.in_force_at(self._clock()).routes
+
     async def holder_of(self, token: Token, digest: bytes) -> Subject | None:
         """Whose an API key is. See `Answering`."""
         await self._out_of_doubt()

@@ -7,7 +7,6 @@ start and one body. Neither a query string nor a body is ever read.
 
 from __future__ import annotations
 
-import hmac
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from entitlements.api import gateway_answers, gateway_headers
 from entitlements.api.answering import Answering, AtHand
-from entitlements.api.credentials import GATEWAY_TOKEN, Headers, Trust, Unidentified, identify
+from entitlements.api.credentials import GATEWAY_TOKEN, Headers, Trust, Unidentified, identify, named_api, token_in
 from entitlements.api.gateway_answers import Told, cannot_decide, unidentified, unknown_gateway
 from entitlements.api.gateway_headers import HttpAnswer, Manners, as_http
 from entitlements.api.metrics import Metrics
@@ -34,7 +33,6 @@ from entitlements.api.original import (
     in_request_line,
     those_of,
 )
-from entitlements.api.requests import LONGEST_ID
 from entitlements.api.snapshots import CannotDecide
 from entitlements.api.subjects import Subject
 from entitlements.api.tokens import Token, UnclearScope
@@ -44,6 +42,9 @@ from entitlements.domain.routing import Requested, Routing
 log = logging.getLogger(__name__)
 
 REQUEST_ID = b"x-request-id"
+Whole = tuple[int, tuple[tuple[bytes, bytes], ...], bytes]
+"""Status, headers and body."""
+
 FAULT = "This program has a fault; its log says which."
 
 
@@ -99,20 +100,37 @@ class Mounts:
 
         async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http":
-                path = scope["path"]
-                if (mount := self._exact.get(path)) is not None:
-                    return await self._answer(mount, b"", scope, send)
-                raw: bytes = scope.get("raw_path") or b""
-                for prefix, mount in self._under.items():
-                    if raw.startswith(prefix):
-                        return await self._answer(mount, raw[len(prefix) - 1 :], scope, send)
+                mount, path = self._mount_at(scope)
+                if mount is not None:
+                    return await self._answer(mount, path, scope, send)
             return await otherwise(scope, receive, send)
 
         return mounted
 
+    def at_once(self, scope: Scope) -> Whole | None:
+        """
+        The answer to a request of a mount by who and what is remembered, as it was written out before, if nobody has to
+        be waited for; None for everything else. It is the one that `before` would give.
+        """
+        mount, path = self._mount_at(scope)
+        if mount is None or log.isEnabledFor(logging.DEBUG):
+            return None
+        headers = those_of(scope["headers"], self._wanted)
+        token, identified = token_in(headers, self._tokens), identify(self._trust, headers)
+        if token is None or isinstance(identified, Unidentified):
+            return None
+        try:
+            kept = self._kept(token, identified, headers, _requested(mount, path, scope, headers))
+        except (CannotDecide, UnclearScope):
+            return None
+        if kept is None:
+            return None
+        self._metrics.decided(kept.answer.decision.reason)
+        return self._whole(self._written(kept, mount), scope, headers)
+
     async def _answer(self, mount: Mount, path: bytes, scope: Scope, send: Send) -> None:
         headers = those_of(scope["headers"], self._wanted)
-        requested = forwarded(headers) if mount.is_forwarded else in_request_line(scope["method"], path, headers)
+        requested = _requested(mount, path, scope, headers)
         try:
             told = await self._told(mount, headers, requested)
         except Exception:
@@ -120,6 +138,17 @@ class Mounts:
             await self._send(cannot_decide(FAULT), mount, scope, headers, send)
             raise
         await self._send(told, mount, scope, headers, send)
+
+    def _kept(
+        self, token: Token, identified: bytes | Subject, headers: Headers, requested: Requested | None
+    ) -> AtHand | None:
+        answering = self._answering
+        subject = answering.holder_at_hand(token, identified) if isinstance(identified, bytes) else identified
+        routes = answering.routes_at_hand()
+        if subject is None or routes is None:
+            return None
+        api = self._api(routes, headers, requested)
+        return None if api is None else answering.at_hand(token, subject, api)
 
     async def _told(self, mount: Mount, headers: Headers, requested: Requested | None) -> Told | HttpAnswer:
         token = token_in(headers, self._tokens)
@@ -144,7 +173,7 @@ class Mounts:
         subject = await self._answering.holder_of(token, identified) if isinstance(identified, bytes) else identified
         if subject is None:
             return unidentified(Unidentified.UNKNOWN_CREDENTIAL, self._challenge)
-        api = await self._api(headers, requested)
+        api = self._api(await self._answering.routes(), headers, requested)
         if api is None:
             return gateway_answers.no_such_api(subject)
         kept = self._answering.at_hand(token, subject, api)
@@ -170,9 +199,8 @@ class Mounts:
         found: HttpAnswer = written
         return found
 
-    async def _api(self, headers: Headers, requested: Requested | None) -> str | None:
-        """The API by the catalog's routes or, where none is for this request, by the header that is trusted."""
-        routes = await self._answering.routes()
+    def _api(self, routes: tuple[Route, ...], headers: Headers, requested: Requested | None) -> str | None:
+        """The API by the catalog's *routes* or, where none is for this request, by the header that is trusted."""
         if self._routing[0] is not routes:
             self._routing = (routes, Routing(routes))
         api = None if requested is None else self._routing[1].api_of(requested)
@@ -182,28 +210,32 @@ class Mounts:
 
     async def _send(self, told: Told | HttpAnswer, mount: Mount, scope: Scope, headers: Headers, send: Send) -> None:
         answer = as_http(told, mount.manners) if isinstance(told, Told) else told
+        status, sent, body = self._whole(answer, scope, headers)
+        await send({"type": "http.response.start", "status": status, "headers": sent})
+        await send({"type": "http.response.body", "body": body})
+
+    def _whole(self, answer: HttpAnswer, scope: Scope, headers: Headers) -> Whole:
+        """It as this request is told it, which is counted."""
         self._metrics.answered(answer.status)
         request_id = headers.get(REQUEST_ID)
-        sent = answer.headers if request_id is None else [*answer.headers, (REQUEST_ID, request_id)]
-        await send({"type": "http.response.start", "status": answer.status, "headers": sent})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
+        sent = answer.headers if request_id is None else (*answer.headers, (REQUEST_ID, request_id))
+        return answer.status, sent, b"" if scope["method"] == "HEAD" else answer.body
+
+    def _mount_at(self, scope: Scope) -> tuple[Mount | None, bytes]:
+        """The mount that is asked, and what follows its own path."""
+        mount = self._exact.get(scope["path"])
+        if mount is not None:
+            return mount, b""
+        raw: bytes = scope.get("raw_path") or b""
+        for prefix, under in self._under.items():
+            if raw.startswith(prefix):
+                return under, raw[len(prefix) - 1 :]
+        return None, b""
 
     def _mount(self, suffix: str, *, is_forwarded: bool) -> Mount:
         vary = gateway_headers.vary_of(self._trust, by_headers=is_forwarded)
         return Mount(is_forwarded=is_forwarded, manners=Manners(vary=vary, is_folding=suffix == FOLDED))
 
 
-def token_in(headers: Headers, tokens: tuple[Token, ...]) -> Token | None:
-    """The gateway's token; compared with all, each in constant time, so that how long it takes tells nothing."""
-    given = headers.get(GATEWAY_TOKEN) or b""
-    matching = [token for token in tokens if hmac.compare_digest(token.value.encode(), given)]
-    return matching[0] if matching else None
-
-
-def named_api(value: bytes | None) -> str | None:
-    """The API that a trusted header names; None for none, several, and what is no name."""
-    try:
-        name = (value or b"").decode()
-    except UnicodeDecodeError:
-        return None
-    return name if 1 <= len(name) <= LONGEST_ID and name.isprintable() else None
+def _requested(mount: Mount, path: bytes, scope: Scope, headers: Headers) -> Requested | None:
+    return forwarded(headers) if mount.is_forwarded else in_request_line(scope["method"], path, headers)

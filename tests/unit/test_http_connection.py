@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from ops.http_answer import Refused
 from ops.http_connection import Connection
+from ops.http_exchange import AtOnce, Whole
 from ops.http_parser import RequestParser
-from ops.http_state import Limits, ServerState
+from ops.http_state import Limits, ServerState, not_at_hand
 from tests.echoing import Echo
 from tests.serving import request
 
@@ -75,9 +77,10 @@ class Wire:
         self.reads = True
 
 
-async def answers(pieces: list[bytes], *, turns: int = 0) -> list[tuple[int, bytes]]:
+async def answers(pieces: list[bytes], *, turns: int = 0, at_once: AtOnce = not_at_hand) -> list[tuple[int, bytes]]:
     """Status and body of what is answered to a connection that sends *pieces*, with so many turns in between."""
-    wire, state = Wire(), ServerState(Echo(), LIMITS, asyncio.get_running_loop())
+    wire = Wire()
+    state = ServerState(Echo(), LIMITS, asyncio.get_running_loop(), at_once=at_once)
     connection = Connection(state)
     connection.connection_made(wire)
     for piece in pieces:
@@ -171,3 +174,45 @@ def test_no_bytes_break_the_parser(pieces: list[bytes]) -> None:
             break
 
     assert all(status >= 400 for status in statuses)
+
+
+AT_HAND = (b"/plain", b"/body", b"/unread", b"/lengthless")
+
+
+def at_hand(scope: MutableMapping[str, Any]) -> Whole | None:
+    """What is answered at once, for a path that says so."""
+    answer = 200, ((b"content-type", b"text/plain"),), b"at hand"
+    return answer if scope["path"].encode() in AT_HAND else None
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from(REQUESTS), max_size=6),
+    st.sampled_from(LAST),
+    st.lists(st.integers(min_value=0, max_value=100_000), max_size=12),
+    st.integers(min_value=0, max_value=5),
+)
+def test_what_is_at_hand_is_answered_in_its_turn(requests: list[bytes], last: bytes, at: list[int], turns: int) -> None:
+    """Whatever was sent before it or waits behind it, its own body included."""
+    sent = [*requests, last]
+    by_the_application = asyncio.run(answers(sent, turns=20))
+    found = asyncio.run(answers(cut(b"".join(sent), at), turns=turns, at_once=at_hand))
+
+    expected = [
+        (200, b"" if request.startswith(b"HEAD") else b"at hand") if _is_at_hand(request) else answer
+        for request, answer in zip(requests, by_the_application, strict=False)
+    ]
+    assert found == [*expected, *by_the_application[len(requests) :]]
+
+
+def _is_at_hand(request: bytes) -> bool:
+    return request.split()[1].partition(b"?")[0] in AT_HAND
+
+
+def test_who_asks_before_it_sends_its_body_is_answered_at_once_and_no_more() -> None:
+    """The body may come or not: nobody can tell where the next request would begin."""
+    sent = request("/at-hand", method="POST", body=b"hello").replace(b"Host", b"Expect: 100-continue\r\nHost")
+    before, _, body = sent.partition(b"hello")
+
+    for pieces in ([before], [sent], [sent + request("/plain")], [before, body + b"hello" + request("/plain")]):
+        assert asyncio.run(answers(pieces, at_once=lambda _: (200, (), b"at hand"))) == [(200, b"at hand")]
