@@ -10,13 +10,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-import sqlalchemy as sa
 
 from entitlements.domain.facts import CatalogRevision
 from entitlements.domain.identity import canonical_json
 from tests.asking import ANY, Api, listening
 from tests.pure_core import catalog
 from tests.recording import read
+from tests.remembering import statements
 from tests.renewals import renewal
 from tests.servers import new_database
 from tests.stated import STORY, line
@@ -201,9 +201,8 @@ def test_an_invoice_of_which_every_event_was_set_aside_needs_an_eye(fresh_databa
 def test_the_number_of_queries_does_not_grow(fresh_database: str) -> None:
     """Twenty invoices more are explained with as many statements as one."""
     months = [paid(Line(id=f"il_{n}"), id=f"in_m{n}") for n in range(20)]
-    counted: list[str] = []
     with listening(fresh_database, CATALOG) as api:
-        sa.event.listen(api.engine, "before_cursor_execute", lambda *given: counted.append(given[2]))
+        counted = statements(api.engine)
         read(api.engine, events(paid()))
         why(api)  # reads the catalog, which is then remembered
         counted.clear()

@@ -22,6 +22,7 @@ from tests.integration.test_explain import why
 from tests.integration.test_explain_commands import entitle
 from tests.pure_core import catalog
 from tests.recording import read
+from tests.remembering import statements
 from tests.stripe_builders import Json, event, events, paid
 from tests.taking_back import charge, customer_deleted, dispute, invoice_payment, refund, subscription_deleted
 
@@ -220,14 +221,14 @@ def test_what_is_not_linked_yet_is_shown_with_its_events(fresh_database: str) ->
 def test_a_payments_records_are_found_by_an_index(fresh_database: str) -> None:
     """Of invoices' payments alone: their table is read by the facts they state, whatever else is in the log."""
     link = PaymentLink(integration="main", invoice="in_1", payment_intent="pi_1", charge=None, customer=None)
-    statements: list[tuple[str, Any]] = []
+    said: list[tuple[str, Any]] = []
     with listening(fresh_database, CATALOG) as api:
         read(api.engine, [*events(paid()), *LINKED])
-        sa.event.listen(api.engine, "before_cursor_execute", lambda *given: statements.append((given[2], given[3])))
+        sa.event.listen(api.engine, "before_cursor_execute", lambda *given: said.append((given[2], given[3])))
         with api.engine.connect() as connection:
             [found] = evidence.of_links(connection, integration="main", links=[link.digest])
             elsewhere = evidence.of_links(connection, integration="elsewhere", links=[link.digest])
-            statement, given = statements[-2]
+            statement, given = [each for each in said if "provenance" in each[0]][-2]
             connection.exec_driver_sql(OTHERS)
             connection.exec_driver_sql("ANALYZE provenance")
             plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN {statement}", given).scalars())
@@ -281,6 +282,4 @@ FROM generate_series(1, 5000) number
 
 def counting(api: Api) -> list[str]:
     """The statements that the engine runs from now on."""
-    counted: list[str] = []
-    sa.event.listen(api.engine, "before_cursor_execute", lambda *given: counted.append(given[2]))
-    return counted
+    return statements(api.engine)
