@@ -391,6 +391,10 @@ def test_an_invoices_metadata_names_no_plan_for_a_pending_item_on_a_subscription
     assert plan_names(paid(Line(), item, metadata=names("gold")), shape=shape) == ["enterprise"]
     assert plan_names(paid(credit, item, metadata=names("gold")), shape=shape) == []
     assert bill_of([event("invoice.paid", by_itself, at="01-05")], terms=NAMED).cycles == ()
+    for line in (replace(item, subscription="sub_1"), replace(item, item="si_1")):
+        whole = snapshot(paid(line, metadata=names("gold")), "paid", shape=shape)
+        by_its_line = {name: said for name, said in whole.items() if name not in ("subscription", "parent")}
+        assert bill_of([event("invoice.paid", by_its_line, at="01-05")], terms=NAMED).cycles == ()
     assert plan_names(alone, shape=shape) == ["gold"]
 
 

@@ -39,8 +39,13 @@ def lost(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[str]
         ([INVOICES], [{**INVOICES, "methods": ["GET"]}], ["/invoices invoices"]),
         ([INVOICES], [{**INVOICES, "host": "other.example.com"}], ["/invoices invoices"]),
         ([ORDERS], [{"path": "/orders/*", "api": "orders"}], ["/orders/** orders"]),
+        ([ORDERS], [{"path": "/orders", "api": "orders"}], ["/orders/** orders"]),
         # A wider route takes over for the same API.
         ([ORDERS], [EVERYTHING], []),
+        ([INVOICES], [{**INVOICES, "path": "/**"}], []),
+        # Of the root, and of one method among all.
+        ([EVERYTHING], [{"path": "/", "api": "invoices"}, EVERYTHING], ["/** orders", "/ orders"]),
+        ([ORDERS], [{**ORDERS, "api": "invoices", "methods": ["GET"]}, ORDERS], ["/orders/** orders"] * 2),
         # A new route ahead takes all of an old one, or a part of it.
         ([ORDERS], [{"path": "/**", "api": "invoices"}, ORDERS], ["/orders/** orders"]),
         ([ORDERS], [{"path": "/orders/new", "api": "invoices"}, ORDERS], ["/orders/new orders"]),
