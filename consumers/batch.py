@@ -59,7 +59,12 @@ def advance(connection: Connection, before: Positions, taken: Taken) -> None:
 def announce(connection: Connection, taken: Taken) -> None:
     """Note whom the batch concerns, for the relay and for whoever remembers answers."""
     learnt = taken.learnt
-    concerned = {_concerned(fact): group for group in reversed(tuple(learnt)) for fact in learnt[group]}
+    concerned = {
+        _concerned(fact): group
+        for group in reversed(tuple(learnt))
+        for fact in learnt[group]
+        if not _concerns_nobody(fact)
+    }
     ledger.write_changes(connection, {(group, *whom) for whom, group in concerned.items()})  # whom, once a batch
 
 
@@ -188,6 +193,12 @@ def _write(
     taken = Taken(positions={**positions, **moves}, verdicts=verdicts, learnt=learnt)
     recorder.keep(connection, positions, taken)
     return taken
+
+
+def _concerns_nobody(fact: Fact) -> bool:
+    """Whether it is of an integration, and can be found by no customer and no payment: a refund that names neither."""
+    integration, customer, payment = _concerned(fact)
+    return integration is not None and customer is None and payment is None
 
 
 def _concerned(fact: Fact) -> tuple[str | None, str | None, str | None]:

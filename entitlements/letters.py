@@ -225,10 +225,12 @@ def open_by_group(connection: Connection) -> Mapping[str, int]:
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def content(connection: Connection, letter: Letter) -> Content:
-    """What the letter holds."""
+def content(connection: Connection, letter: Letter) -> Content | None:
+    """What the letter holds; None where it is there no longer, as a swap may have it."""
     columns = (dead_letters.c.key, dead_letters.c.value, dead_letters.c.headers, dead_letters.c.detail)
-    row = connection.execute(select(*columns).where(dead_letters.c.id == letter.id)).one()
+    row = connection.execute(select(*columns).where(*_is(dead_letters, letter))).one_or_none()
+    if row is None:
+        return None
     return Content(
         key=None if row.key is None else bytes(row.key),
         value=None if row.value is None else bytes(row.value),
@@ -239,8 +241,7 @@ def content(connection: Connection, letter: Letter) -> Content:
 
 def done_about(connection: Connection, letter: Letter) -> tuple[Done, ...]:
     """What operators did about it, in order."""
-    of = {"consumer_group": letter.group, **{name: getattr(letter, name) for name in RECORD[1:]}}
-    query = select(letter_acts).where(*(letter_acts.c[name] == of[name] for name in RECORD)).order_by(letter_acts.c.id)
+    query = select(letter_acts).where(*_is(letter_acts, letter)).order_by(letter_acts.c.id)
     return tuple(
         Done(
             act=Act(row.act),
@@ -258,7 +259,17 @@ def locked(connection: Connection, some: Collection[Letter], states: Collection[
     ids = sorted(letter.id for letter in some)
     mine = select(dead_letters.c.id).where(dead_letters.c.id.in_(ids)).order_by(dead_letters.c.id).with_for_update()
     connection.execute(mine).all()
-    return letters(connection, Which(ids=tuple(ids), states=frozenset(states)))
+    chosen = {_record(letter) for letter in some}
+    left = letters(connection, Which(ids=tuple(ids), states=frozenset(states)))
+    return tuple(letter for letter in left if _record(letter) in chosen)  # a swap numbers them otherwise
+
+
+def _record(letter: Letter) -> tuple[Any, ...]:
+    return (letter.group, *(getattr(letter, name) for name in RECORD[1:]))
+
+
+def _is(table: Table, letter: Letter) -> list[ColumnElement[bool]]:
+    return [table.c[name] == of for name, of in zip(RECORD, _record(letter), strict=True)]
 
 
 def note(

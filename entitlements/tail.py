@@ -30,19 +30,22 @@ to find out whom a day's rows concern would take longer than a look may.
 _LOOK = text("""
 WITH fed AS (SELECT head FROM feed_position), learnt AS MATERIALIZED (
     (SELECT integration, customer, payment FROM changes
-        WHERE xid >= CAST(:unseen_from AS xid8) ORDER BY xid LIMIT :most)
+        WHERE xid >= CAST(:unseen_from AS xid8) AND xid < pg_snapshot_xmax(pg_current_snapshot())
+        ORDER BY xid LIMIT :most)
     UNION ALL
     (SELECT integration, customer, payment FROM changes
         WHERE xid = ANY (CAST(:in_progress AS xid8[])) ORDER BY xid LIMIT :most)
 ), renamed AS MATERIALIZED (
     (SELECT integration, org FROM orgs
-        WHERE xid >= CAST(:unseen_from AS xid8) ORDER BY xid LIMIT :most)
+        WHERE xid >= CAST(:unseen_from AS xid8) AND xid < pg_snapshot_xmax(pg_current_snapshot())
+        ORDER BY xid LIMIT :most)
     UNION ALL
     (SELECT integration, org FROM orgs
         WHERE xid = ANY (CAST(:in_progress AS xid8[])) ORDER BY xid LIMIT :most)
 ), issued AS MATERIALIZED (
     (SELECT encode(digest, 'hex') AS digest FROM api_keys
-        WHERE xid >= CAST(:unseen_from AS xid8) ORDER BY xid LIMIT :most)
+        WHERE xid >= CAST(:unseen_from AS xid8) AND xid < pg_snapshot_xmax(pg_current_snapshot())
+        ORDER BY xid LIMIT :most)
     UNION ALL
     (SELECT encode(digest, 'hex') AS digest FROM api_keys
         WHERE xid = ANY (CAST(:in_progress AS xid8[])) ORDER BY xid LIMIT :most)
@@ -62,6 +65,9 @@ SELECT json_build_object(
 )::text
 """)
 """
+What another cluster wrote, as a dump brings it, may have a number that is far ahead of this one's: it is none of what
+is new here, and would be at every look until the numbers have come so far. So each is bounded from above too.
+
 PostgreSQL locks tables in the order in which a statement names them. `exchange.lock` takes `feed_position` ahead of
 `changes`, so it is named first here: else the two would wait for each other, and a swap would lose a try.
 """

@@ -12,9 +12,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from entitlements.domain.brake import Brake, Closing, closing, is_open
-from entitlements.domain.catalog import Route
 from entitlements.domain.difference import Difference
 from entitlements.domain.difference_ahead import NextTerms
+from entitlements.domain.difference_of_routes import RouteLost
 from entitlements.domain.wording import listed, moment, visible
 from entitlements.everyone import CustomerName
 from ops.difference_excerpt import because_of, how, when, who
@@ -94,15 +94,18 @@ def hold(
         raise Braked("\n".join([*lines[:-1], *([f"  {uncounted}"] if uncounted else []), lines[-1]]))
 
 
-def routes_uncounted(routes: Sequence[Route]) -> str | None:
+def routes_uncounted(lost: Sequence[RouteLost]) -> str | None:
     """What the brake does not count of routes by which requests are no longer their API's; None without such."""
-    if not routes:
+    if not lost:
         return None
-    first = "; ".join(f"{route.host or 'any host'} {route.path}: {route.api}" for route in routes[:MOST_NAMED])
-    more = f"; and {len(routes) - MOST_NAMED:,} more" if len(routes) > MOST_NAMED else ""
-    of = "1 route" if len(routes) == 1 else f"{len(routes):,} routes"
+    first = "; ".join(
+        f"{each.route.host or 'any host'} {each.route.path}: {each.route.api}, such as {each.such_as}"
+        for each in lost[:MOST_NAMED]
+    )
+    more = f"; and {len(lost) - MOST_NAMED:,} more" if len(lost) > MOST_NAMED else ""
+    of = "1 route" if len(lost) == 1 else f"{len(lost):,} routes"
     return visible(
-        f"not counted: requests by {of} are no longer that API's ({first}{more}). They are refused, or asked about as "
+        f"not counted: requests by {of} are no longer its API's ({first}{more}). They are refused, or asked about as "
         "another API's, whoever makes them: nobody knows who calls by which"
     )
 

@@ -17,6 +17,7 @@ import yaml
 from entitlements.domain.catalog import Catalog
 from entitlements.domain.catalog_document import read_catalog
 from entitlements.domain.document import Mistake, Path, printable
+from entitlements.domain.path_readings import is_decodable
 
 MAX_BYTES = 1024 * 1024
 _MAX_VALUES = 100_000  # ten aliases of ten aliases of … are a billion values in a few lines
@@ -60,6 +61,11 @@ def load(path: pathlib.Path) -> CatalogFile:
         raise CatalogMistakes(path, ((None, "lists and mappings are nested too deeply"),)) from error
     catalog, mistakes = read_catalog(document)
     located = [*unfolding.mistakes, *(mistake for mistake in mistakes if mistake.path not in unfolding.faulty_keys)]
+    located += [
+        Mistake(path=("routes", at, "path"), text="its percent-escapes are not UTF-8: no request can be for it")
+        for at, route in enumerate(() if catalog is None else catalog.routes)
+        if not is_decodable(route.path)
+    ]
     if catalog is None or located:
         raise CatalogMistakes(
             path,

@@ -81,7 +81,7 @@ def _edits(difference: CatalogDifference) -> Iterator[str]:
         old, new = ({*routes} for routes in difference.routes)
         yield f"routes{': their order' if old == new else ''}{_sets(old, new)}"
     for route in difference.routes_lost:
-        yield f"requests for {route}: no longer that API's"
+        yield f"requests no longer its API's: {route}"
 
 
 def _entries(what: str, entries: Entries) -> Iterator[str]:

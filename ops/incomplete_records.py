@@ -7,10 +7,12 @@ records of all paid invoices that nothing links to a payment are looked at.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 
+import msgspec
 from sqlalchemy import Engine
 
 from consumers.log import Source
@@ -18,6 +20,7 @@ from consumers.record import Record
 from entitlements import evidence
 from entitlements.incomplete import IncompleteInvoice, incomplete_invoices, unlinked_invoices
 from ingest.delivery import INCOMPLETE, PAYMENTS
+from ingest.questions import payments_left_out
 from ops.log_records import Address, records_at
 
 GROUP = "invoices"
@@ -48,7 +51,10 @@ def lacking_payments(engine: Engine, source: Source) -> tuple[IncompleteInvoice,
         unlinked = unlinked_invoices(connection)
     found = []
     for some in chunks(unlinked):
-        marked = {lacking.invoice for lacking, record in in_log(engine, source, some) if _lacks_payments(record)}
+        of_event: dict[tuple[str, str], list[Record | None]] = defaultdict(list)
+        for lacking, record in _read(source, _lacking(engine, some)):
+            of_event[lacking.invoice, lacking.event].append(record)
+        marked = {invoice for (invoice, _), records in of_event.items() if lack_payments(records)}
         found += [each for each in some if each.invoice in marked]
     return tuple(found)
 
@@ -67,7 +73,11 @@ def in_log(
     The records that state the snapshots of *invoices*, of one integration; of an event, the first. None where the log
     has it no longer. Raises `LogUnavailable`.
     """
-    lacking = _lacking(engine, invoices)
+    first = {(each.invoice, each.event): each for each in reversed(_lacking(engine, invoices))}
+    return _read(source, list(first.values()))
+
+
+def _read(source: Source, lacking: Sequence[Lacking]) -> list[tuple[Lacking, Record | None]]:
     records = records_at(source, [each.address for each in lacking])
     return [(each, records.get(each.address)) for each in lacking]
 
@@ -76,17 +86,17 @@ def _lacking(engine: Engine, invoices: Sequence[IncompleteInvoice]) -> list[Lack
     integration, snapshots = invoices[0].integration, {each.invoice: each.snapshots for each in invoices}
     with engine.connect() as connection:
         stated = evidence.about(connection, integration=integration, objects=snapshots.keys())
-    found: dict[tuple[str, str], Lacking] = {}
+    found: list[Lacking] = []
     for record in stated:
         facts = {digest for reading in record.readings if reading.group == GROUP for digest in reading.facts}
         if record.event and record.about and facts & snapshots[record.about]:
-            lacking = Lacking(
-                integration=integration, invoice=record.about, event=record.event, address=evidence.address(record)
-            )
-            found.setdefault((record.about, record.event), lacking)
-    return list(found.values())
+            address = evidence.address(record)
+            found.append(Lacking(integration=integration, invoice=record.about, event=record.event, address=address))
+    return found
 
 
-def _lacks_payments(record: Record | None) -> bool:
-    mark = None if record is None else dict(record.headers).get(INCOMPLETE)
-    return mark is not None and PAYMENTS in mark.decode(errors="replace").split(",")
+def lack_payments(records: Sequence[Record | None]) -> bool:
+    """Whether one of an event's records is marked so, and none says what paid its invoice, be it that nothing did."""
+    values = [(record.value, record.headers) for record in records if record is not None and record.value is not None]
+    is_marked = any(PAYMENTS in dict(headers).get(INCOMPLETE, b"").decode().split(",") for _, headers in values)
+    return is_marked and all(payments_left_out(msgspec.json.decode(value)) is not None for value, _ in values)

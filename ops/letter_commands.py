@@ -102,9 +102,10 @@ def show(letter_id: int, as_json: bool) -> None:
     """
     with database().connect() as connection:
         (found, *_) = letters.letters(connection, Which(ids=(letter_id,), states=frozenset(State))) or (None,)
-        if found is None:
+        content = None if found is None else letters.content(connection, found)
+        if found is None or content is None:
             raise BadSetting(f"there is no dead letter {letter_id}; `entitle dead-letters list --all --each` has all")
-        content, done = letters.content(connection, found), letters.done_about(connection, found)
+        done = letters.done_about(connection, found)
     if as_json:
         click.echo(json.dumps(letters_shown.whole(found, content, done)))
     else:

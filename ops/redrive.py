@@ -120,7 +120,10 @@ class Redrive:
 
     def _records(self, some: Sequence[Letter]) -> list[Record]:
         with self.database.connect() as connection:
-            held = {letter.id: letters.content(connection, letter) for letter in some}
+            found = {letter.id: letters.content(connection, letter) for letter in some}
+        held = {id_: content for id_, content in found.items() if content is not None}
+        if len(held) < len(found):
+            raise _Changed(tuple(letter for letter in some if letter.id in held))
         empty = [letter for letter in some if held[letter.id].value is None]
         again = self.read_again(empty) if empty else {}
         return [again.get(letter.id) or _record(letter, held[letter.id]) for letter in some]

@@ -284,7 +284,10 @@ def _run(place: Place, begun: Replay) -> Tally:
         with how_far("replaying", begun.count, already=already.records) as advance:
             return replaying.go_on(begun, place.positions, lambda tally: advance(tally.records))
     except Overtaken as error:
-        raise LogUnavailable(f"this one has stopped: {error} Leave it to that one.") from error
+        raise LogUnavailable(
+            f"this one has stopped: {error} Leave it to that one or, if there is none, go on with "
+            f"`entitle replay --resume {begun.id}`."
+        ) from error
     except (TooManyDeadLetters, LogUnavailable) as error:
         raise LogUnavailable(
             f"the replay has stopped: {error} Go on with `entitle replay --resume {begun.id}`."

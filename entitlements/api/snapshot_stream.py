@@ -8,6 +8,7 @@ for as long: so few at once may, none for longer than `LONGEST_S`, and who pause
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -30,6 +31,8 @@ from entitlements.api.snapshots import CannotDecide, CatalogMemory, Snapshot, Sn
 from entitlements.api.tokens import Token
 from entitlements.exchange import WAIT_FIRST
 from schemas.access_change import decode_access_change
+
+log = logging.getLogger(__name__)
 
 Found = TypeVar("Found")
 
@@ -66,6 +69,7 @@ class _Reading:
         self._connection: Connection | None = None
         self._pieces: Pieces = iter(())
         self._under_way: Future[Any] | None = None
+        self._is_ended = False
 
     async def begin(self) -> int:
         """The number up to which the snapshot holds everything."""
@@ -80,7 +84,10 @@ class _Reading:
             await self.end()
 
     async def end(self) -> None:
-        """Give the session back, once what is under way in its thread is done."""
+        """Give the session back, once what is under way in its thread is done; once, however often it is called."""
+        if self._is_ended:
+            return
+        self._is_ended = True
         try:
             await asyncio.shield(asyncio.wrap_future(self._streams.threads.submit(self._end)))
         finally:
@@ -151,15 +158,21 @@ def snapshot(streams: Streams) -> Callable[[Request, Token, Snapshots], Awaitabl
             return Response(status_code=304, headers=headers)
         if is_gzip:
             headers["Content-Encoding"] = "gzip"
-        return _in_time(StreamingResponse(reading.pieces(), media_type="application/x-ndjson", headers=headers))
+        response = StreamingResponse(reading.pieces(), media_type="application/x-ndjson", headers=headers)
+        return _in_time(response, reading)
 
     return answer
 
 
-def _in_time(response: Response) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+def _in_time(response: Response, reading: _Reading) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     async def sent(scope: Scope, receive: Receive, send: Send) -> None:
-        async with asyncio.timeout(LONGEST_S):
-            await response(scope, receive, send)
+        try:
+            async with asyncio.timeout(LONGEST_S):
+                await response(scope, receive, send)
+        except TimeoutError:  # the server breaks off an answer that is not whole
+            log.warning("a snapshot was not read within %g s, and is broken off", LONGEST_S)
+        finally:
+            await reading.end()  # who was being sent to is not told of it before the collector comes by
 
     return sent
 

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from entitlements.domain.catalog import Catalog, Plan, Quota, Route
-from entitlements.domain.difference_of_routes import routes_lost
+from entitlements.domain.difference_of_routes import RouteLost, routes_lost
 
 Said = str | frozenset[str] | None
 """What a field says: a text, several in no order, or nothing."""
@@ -78,7 +78,7 @@ def catalogs_compared(before: Catalog | None, after: Catalog) -> CatalogDifferen
             if one.get(price) != other.get(price)
         },
         routes=None if old == new else (old, new),
-        routes_lost=() if before is None else tuple(_route(route) for route in routes_lost(before, after)),
+        routes_lost=() if before is None else tuple(_lost(each) for each in routes_lost(before, after)),
     )
 
 
@@ -135,6 +135,10 @@ def duration(value: timedelta) -> str:
 
 def _prices(catalog: Catalog) -> dict[str, str]:
     return {price: plan.name for plan in catalog.plans.values() for price in plan.stripe_prices}
+
+
+def _lost(lost: RouteLost) -> str:
+    return f"{_route(lost.route)}, such as {lost.such_as}"
 
 
 def _route(route: Route) -> str:

@@ -1,14 +1,15 @@
 """
 Which requests are no longer those of the API they were, once another catalog is in force. Pure.
 
-A route may be gone, lead elsewhere, or stand behind a new one that takes what was its. So sample requests of all
-routes, the old and the new, are asked about under both catalogs.
+A route may be gone, lead elsewhere, or stand behind a new one that takes some of what was its. So sample requests are
+asked about under both catalogs: of each route, old and new, with what the new ones name put in for its wildcards, by
+every method and host that is named and one that nobody names. Samples find what people do to routes, and prove nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from entitlements.domain.catalog import Catalog, Route
 from entitlements.domain.routing import Requested, Routing
@@ -16,32 +17,74 @@ from entitlements.domain.routing import Requested, Routing
 ANY_SEGMENT = "any"
 """What stands for `*` in a sample's path."""
 
-ANY_SEGMENTS = ("", f"/{ANY_SEGMENT}", f"/{ANY_SEGMENT}/{ANY_SEGMENT}")
-"""What stands for `/**`."""
+ANY_METHOD, ANY_HOST = "ANY", "any.invalid"
+"""What no route names."""
+
+MOST_PUT_IN = 50
+"""New routes whose segments are put into others: a catalog of hundreds takes seconds, not minutes."""
 
 
-def routes_lost(before: Catalog, after: Catalog) -> tuple[Route, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteLost:
+    """A route by which requests are another API's now, or nobody's, and the first such that was found."""
+
+    route: Route
+    sample: Requested
+
+    @property
+    def such_as(self) -> str:
+        """The sample as people write it, but for what stands for anything."""
+        said = [self.sample.path]
+        if self.sample.method != ANY_METHOD:
+            said.insert(0, self.sample.method)
+        if self.sample.host not in (None, ANY_HOST, self.route.host):
+            said.append(f"of {self.sample.host}")
+        return " ".join(said)
+
+
+def routes_lost(before: Catalog, after: Catalog) -> tuple[RouteLost, ...]:
     """
-    Routes of either catalog by which requests come that were those of the API named with it, and are another's or
-    nobody's now. A route of which no sample was its own is told by whether it is still there.
+    The routes of *before* by which requests came that are no longer its API's. One of which no sample was its own is
+    told by whether it is still there.
     """
     was, is_now = Routing(before.routes), Routing(after.routes)
-    lost: dict[Route, None] = {}
-    for route in (*before.routes, *after.routes):
-        for requested in _samples(route):
-            api = was.api_of(requested)
-            if api is not None and is_now.api_of(requested) != api:
-                lost[replace(route, api=api)] = None
+    alone = [(route, Routing((route,))) for route in before.routes]
+    found: dict[Route, Requested] = {}
+    sampled: set[Route] = set()
+    for requested in dict.fromkeys(_samples(before.routes, after.routes)):
+        api = was.api_of(requested)
+        own = next((route for route, it in alone if api is not None and it.api_of(requested) == api), None)
+        if own is not None:
+            sampled.add(own)
+            if is_now.api_of(requested) != api:
+                found.setdefault(own, requested)
     for route in before.routes:
-        is_sampled = any(was.api_of(requested) == route.api for requested in _samples(route))
-        if not is_sampled and route not in after.routes:
-            lost[route] = None
-    return tuple(lost)
+        if route not in sampled and route not in after.routes:
+            found[route] = Requested(method=ANY_METHOD, host=route.host, path=route.path)
+    return tuple(RouteLost(route=route, sample=found[route]) for route in before.routes if route in found)
 
 
-def _samples(route: Route) -> Iterator[Requested]:
-    """A few requests that the route's pattern matches."""
-    for segments in ANY_SEGMENTS if "/**" in route.path else ("",):
-        path = route.path.replace("/**", segments).replace("*", ANY_SEGMENT) or "/"
-        for method in sorted(route.methods) or ["GET"]:
-            yield Requested(method=method, host=route.host or None, path=path)
+def _samples(before: Sequence[Route], after: Sequence[Route]) -> Iterator[Requested]:
+    routes = tuple(dict.fromkeys((*before, *after)))
+    methods = [*sorted({method for route in routes for method in route.methods}), ANY_METHOD]
+    hosts = [*sorted({route.host for route in routes if route.host is not None}), ANY_HOST]
+    put_in = [route.path for route in after if route not in before][:MOST_PUT_IN]
+    for route in routes:
+        paths = dict.fromkeys(_path(route.path, other) for other in ("/", "/*", "/*/*/*", *put_in))
+        for path in paths:
+            for method in sorted(route.methods) or methods:
+                for host in hosts if route.host is None else (route.host,):
+                    yield Requested(method=method, host=host, path=path)
+
+
+def _path(pattern: str, other: str) -> str:
+    """A path that *pattern* matches, whose wildcards are what *other* has there."""
+    given = iter(other.strip("/").split("/"))
+    segments: list[str] = []
+    for segment in pattern.strip("/").split("/"):
+        if segment == "**":
+            segments += given
+        else:
+            meant = next(given, ANY_SEGMENT)
+            segments.append(meant if segment == "*" else segment)
+    return "/" + "/".join(each.replace("*", ANY_SEGMENT) for each in segments if each)

@@ -62,6 +62,15 @@ def decoded(path: str) -> str:
     return latin.encode("latin-1").decode()
 
 
+def is_decodable(path: str) -> bool:
+    """Whether each percent-escape in it is one, and they are UTF-8 together."""
+    try:
+        decoded(path)
+    except UnicodeDecodeError:
+        return False
+    return not _BROKEN_ESCAPE.search(path)
+
+
 def _is_untrustworthy(text: str) -> bool:
     """Whether a decoded text would be decoded again by some, or means something else than text to some."""
     return bool(_ESCAPE.search(text)) or any(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from entitlements.domain.catalog import Route
-from entitlements.domain.path_readings import decoded, readings
+from entitlements.domain.path_readings import decoded, is_decodable, readings
 
 _HOST = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 
@@ -56,6 +56,8 @@ class Routing:
     __slots__ = ("_is_lower", "_ready", "api_of")
 
     def __init__(self, routes: Sequence[Route]) -> None:
+        # A catalog of an earlier version may have a path that is no text: no request is for it.
+        routes = [route for route in routes if is_decodable(route.path)]
         self._ready = tuple(_ready(route) for route in routes)
         self.api_of: Callable[[Requested], str | None] = lru_cache(REMEMBERED)(self._api_of)
         self._is_lower = all(folded(decoded(route.path)) == decoded(route.path) for route in routes)

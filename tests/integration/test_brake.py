@@ -192,9 +192,9 @@ def test_orgs_that_are_taken_away_are_counted_and_routes_are_named(
         "  4 are no longer found by an org's name",
         "  cus_0 (main): no longer found as org org_cus_0",
     ]
-    assert refused[-2].startswith("  not counted: requests by 1 route are no longer that API's")
+    assert refused[-2].startswith("  not counted: requests by 1 route are no longer its API's")
     assert refused[-1] == f"If that is meant: entitle catalog apply {without} --yes-close 4"
-    assert done.stderr.startswith("not counted: requests by 1 route are no longer that API's")
+    assert done.stderr.startswith("not counted: requests by 1 route are no longer its API's")
 
 
 def test_a_swap_that_closes_access_for_many_asks_for_their_number(source: Source, fresh_database: str) -> None:

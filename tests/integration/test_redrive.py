@@ -86,6 +86,7 @@ def test_what_fails_again_stays_with_its_new_reason(yard: Yard) -> None:
     with yard.engine.connect() as connection:
         content, acts = letters.content(connection, letter), letters.done_about(connection, letter)
     assert (done.reason, letter.reason) == ("nobody can read this name", "nobody can read this name")
+    assert content is not None
     assert "Traceback" in content.detail
     assert content.value == message("unreadable")[1]
     assert [(str(each.came_to), each.reason, each.by) for each in acts] == [("dead_letter", letter.reason, "ann")]

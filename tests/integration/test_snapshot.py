@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import http.client
 import socket
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -75,8 +77,8 @@ def test_a_snapshot_is_of_one_moment(api: Api, monkeypatch: pytest.MonkeyPatch) 
     assert [each["customer"] for each in later] == ["cus_paid", "cus_another"]
 
 
-def test_a_reader_who_goes_away_gives_the_session_back(api: Api) -> None:
-    """More readers than there are sessions begin and hang up; the next one is answered."""
+def many(api: Api) -> None:
+    """So much in the feed that it does not fit what lies between two sockets."""
     with api.engine.begin() as connection:
         state = connection.execute(sa.select(feed.feed.c.state).limit(1)).scalar_one()
         connection.execute(
@@ -92,6 +94,33 @@ def test_a_reader_who_goes_away_gives_the_session_back(api: Api) -> None:
                 for number in range(5000)
             ],
         )
+
+
+def test_who_reads_too_slowly_gives_the_session_back(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As many as there are sessions read no more; once their time is over, which is said, the next one is answered."""
+    monkeypatch.setattr(snapshot_stream, "LONGEST_S", 0.5)
+    many(api)
+    gc.disable()
+    try:
+        with ExitStack() as connections:
+            for _ in range(snapshot_stream.STREAMS):
+                slow = connections.enter_context(socket.create_connection(("127.0.0.1", api.port)))
+                slow.sendall(f"GET /v1/snapshot HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ANY}\r\n\r\n".encode())
+                assert slow.recv(100).startswith(b"HTTP/1.1 200")
+            time.sleep(1)
+            monkeypatch.setattr(snapshot_stream, "LONGEST_S", 60)
+            assert api.ask("GET", "/v1/snapshot").status == 200
+    finally:
+        gc.enable()
+
+    assert caplog.messages.count("a snapshot was not read within 0.5 s, and is broken off") == snapshot_stream.STREAMS
+
+
+def test_a_reader_who_goes_away_gives_the_session_back(api: Api) -> None:
+    """More readers than there are sessions begin and hang up; the next one is answered."""
+    many(api)
     for _ in range(2 * snapshot_stream.STREAMS):
         deadline = time.monotonic() + 10
         while True:

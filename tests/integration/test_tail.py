@@ -69,3 +69,19 @@ def test_rows_are_counted_before_they_are_told_apart(connection: sa.Connection) 
     assert few == Learnt(customers=frozenset({CustomerName(integration="main", customer="cus_1")}))
     assert many == EVERYTHING
     assert look(connection, seen)[1] == Learnt()
+
+
+def test_rows_that_another_cluster_wrote_are_not_new(connection: sa.Connection) -> None:
+    """A dump brings rows with the numbers of its own transactions, which may be far ahead of this cluster's."""
+    for insert in (
+        "INSERT INTO changes (integration, customer, consumer_group, xid) VALUES ('main', 'cus_1', 'grants', '{}')",
+        "INSERT INTO orgs (integration, org, customer, set_by, xid) VALUES ('main', 'initech', 'cus_1', 'ann', '{}')",
+    ):
+        connection.exec_driver_sql(insert.format(10**12))
+    seen, _ = look(connection, None)
+    seen, before = look(connection, seen)
+    changed(connection, 1)
+    _, after = look(connection, seen)
+
+    assert before == Learnt()
+    assert after == Learnt(customers=frozenset({CustomerName(integration="main", customer="cus_1")}))

@@ -243,6 +243,17 @@ def test_what_is_no_yaml_has_one_mistake(tmp_path: Path, text: str, line: int | 
     assert found_line == line
 
 
+@pytest.mark.parametrize("path", ["/caf%E9/**", "/a%2", "/%"])
+def test_a_route_whose_escapes_are_no_text_is_refused(tmp_path: Path, path: str) -> None:
+    """No request can be for it, and nobody would be told; one in the log already matches none (test_routing.py)."""
+    text = GOOD + f"routes:\n- path: '{path}'\n  api: orders\n"
+
+    ((line, mistake),) = mistakes_of(written(tmp_path, text))
+
+    assert line == len(GOOD.splitlines()) + 2
+    assert mistake == "routes[0].path: its percent-escapes are not UTF-8: no request can be for it"
+
+
 def test_a_file_in_another_encoding(tmp_path: Path) -> None:
     """What isn't UTF-8 is said with its line; a byte order mark is no part of the text."""
     path = tmp_path / "catalog.yaml"

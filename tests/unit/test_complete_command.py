@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ from consumers.record import Record
 from entitlements.incomplete import IncompleteInvoice
 from ingest.stripe_api import Outcome
 from ops.complete_command import AT_ONCE, Done, each_tried
-from ops.incomplete_records import INVOICES_AT_ONCE, Lacking
+from ops.incomplete_records import INVOICES_AT_ONCE, Lacking, lack_payments
 
 MANY = INVOICES_AT_ONCE + 1
 """Invoices of an integration: those of its second reading are left too."""
@@ -57,3 +59,34 @@ def test_where_stripe_does_not_answer_nothing_more_is_asked(outcome: Outcome) ->
 def test_what_is_of_one_object_stops_nothing(outcome: Outcome) -> None:
     """A 404, a failure, an odd answer say nothing of the next."""
     assert tried({"main": outcome}) == ["main"] * MANY
+
+
+def lacking(*, mark: str | None = None, payments: list[str] | None = None) -> Record:
+    """A record of a paid invoice, of a version in which no event says what paid it."""
+    about: dict[str, Any] = {"id": "in_1", "object": "invoice", "status": "paid", "amount_paid": 100}
+    if payments is not None:
+        about["payments"] = {"object": "list", "data": payments, "has_more": False}
+    event = {"id": "evt_1", "api_version": "2025-04-30.basil", "data": {"object": about}}
+    headers = () if mark is None else (("ce_incomplete", mark.encode()),)
+    return Record(
+        topic="t", partition=0, offset=0, timestamp=0, key=b"", value=json.dumps(event).encode(), headers=headers
+    )
+
+
+@pytest.mark.parametrize(
+    ("records", "lack"),
+    [
+        ([lacking(mark="payments")], True),
+        ([lacking(mark="lines,payments")], True),
+        ([lacking(mark="lines")], False),
+        ([lacking()], False),
+        ([lacking(), lacking(mark="payments")], True),  # delivered again while there was no key
+        ([lacking(mark="payments"), lacking(payments=[])], False),  # Stripe said that nothing of its own paid it
+        ([lacking(payments=[]), lacking(mark="payments")], False),
+        ([None, lacking(mark="payments")], True),
+        ([], False),
+    ],
+)
+def test_which_records_lack_what_paid_their_invoice(records: list[Record | None], lack: bool) -> None:
+    """Those that are marked so, unless another record of their event says it, be it that nothing did."""
+    assert lack_payments(records) is lack

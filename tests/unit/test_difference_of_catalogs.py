@@ -149,7 +149,7 @@ def test_the_order_of_routes_matters() -> None:
         ("any method any host /orders/**: orders", "any method any host /**: reports"),
         ("any method any host /**: reports", "any method any host /orders/**: orders"),
     )
-    assert found.routes_lost == ("any method any host /orders/**: orders",)
+    assert found.routes_lost == ("any method any host /orders/**: orders, such as /orders",)
 
 
 @pytest.mark.parametrize("written", ["0s", "90s", "15m", "61m", "2h", "3d", "8d", "2w"])

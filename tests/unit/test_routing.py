@@ -187,3 +187,13 @@ def test_it_takes_no_longer_for_paths_made_to_take_long() -> None:
 
     assert routing.api_of(Requested(method="GET", host=None, path="/a" * 4_000)) is None
     assert routing.api_of(Requested(method="GET", host=None, path="/" + "a" * 8_000)) is None
+
+
+def test_a_route_whose_path_is_no_text_matches_nothing_and_harms_no_other() -> None:
+    """A catalog in the log may have one, of a version that did not refuse it."""
+    routing = Routing((route("/caf%E9/**", "café"), route("/orders/**", "orders")))
+
+    assert [routing.api_of(Requested(method="GET", host=None, path=path)) for path in ("/caf%E9/1", "/orders/1")] == [
+        None,
+        "orders",
+    ]
