@@ -27,7 +27,7 @@ from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from consumers.failures import AnotherLog, OffsetOutOfRange, TooManyDeadLetters, reason
-from ops import brake, processes, settings
+from ops import brake, logs, processes, settings
 from ops.act_commands import block, grant, revoke, unblock
 from ops.acts_listing import acts
 from ops.asking import NoAnswer
@@ -214,6 +214,7 @@ entitle.add_command(acts)
 
 def main() -> None:
     """Run `entitle`, and turn what a person can cure into one line on stderr."""
+    logs.warn_whole()
     try:
         entitle(prog_name="entitle", standalone_mode=False)
     except click.exceptions.Exit as ending:

@@ -58,6 +58,12 @@ def set_up(form: LogFormat, level: int) -> None:
     threading.excepthook = lambda ended: _ended_by(ended.exc_type, ended.exc_value, ended.exc_traceback)
 
 
+def warn_whole() -> None:
+    """Have a command that sets up no log write what it warns of with its fields: which dead letter, and why."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(Lines(LogFormat.TEXT))
+
+
 class Lines(logging.Formatter):
     """Records as lines: their time in UTC, level, logger and message, then the fields that came in `extra`."""
 

@@ -96,3 +96,15 @@ def test_what_ends_a_program_unforeseen_is_a_line_too() -> None:
     assert (fault["level"], fault["message"]) == ("CRITICAL", "ended by a fault of the program")
     assert "RuntimeError: it broke" in fault["exception"]
     assert "invalid literal" in fault["exception"]
+
+
+def test_a_command_warns_with_all_fields() -> None:
+    """One that sets up no log, as a rebuild of what is set aside: a message alone would not say what it is about."""
+    program = (
+        "import logging; from ops import logs; logs.warn_whole(); "
+        "logging.getLogger('consumers').error('dead letter', extra={'offset': 2, 'reason': 'no status'})"
+    )
+
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stderr
+
+    assert said.endswith(' ERROR consumers: dead letter offset=2 reason="no status"\n')
