@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any
 
 from ops.http_answer import Refused, whole
-from ops.http_exchange import Exchange
+from ops.http_exchange import Exchange, Whole
 from ops.http_parser import RequestParser
 from ops.http_state import ServerState
 
@@ -98,15 +98,15 @@ class Connection(asyncio.Protocol):
 
     def request_comes(self, scope: dict[str, Any], *, keeps: bool, expects: bool) -> None:
         if self._is_over:  # what came before it in the same bytes was answered at once, and closed the connection
+            self._receiving = None
             return
         if len(self._waiting) >= self._state.limits.waiting:
             raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests at once: wait for answers in between.")
         self._receiving = exchange = Exchange(self, scope, keeps=keeps, expects=expects)
-        if self._current is None and self._writable is None:
+        if self._current is None and self._writable is None and _has_body(scope):
             self._begin(exchange)
-        else:
+        else:  # one without a body is whole in a moment, and begun then if it is its turn
             self._waiting.append(exchange)
-            self._regulate()
 
     def body_comes(self, data: bytes) -> None:
         if self._receiving is not None:
@@ -116,7 +116,7 @@ class Connection(asyncio.Protocol):
     def body_ends(self) -> None:
         if self._receiving is not None:
             self._receiving.ends()
-            self._set_deadline()
+            self._go_on()
 
     # An exchange's line
 
@@ -178,13 +178,20 @@ class Connection(asyncio.Protocol):
     def _begin(self, exchange: Exchange) -> None:
         self._current = exchange
         state = self._state
-        if (answer := state.at_once(exchange.scope)) is not None:
+        if exchange.is_whole and (answer := self._at_once(exchange)) is not None:
             exchange.answer(answer)
             return
         self._set_deadline()
         task = state.loop.create_task(state.app(exchange.scope, exchange.receive, exchange.send))
         state.tasks.add(task)
         task.add_done_callback(exchange.ended)
+
+    def _at_once(self, exchange: Exchange) -> Whole | None:
+        try:
+            return self._state.at_once(exchange.scope)
+        except Exception as fault:
+            _log_fault(fault)  # the application is asked next, and answers for itself
+            return None
 
     def _go_on(self) -> None:
         """Begin what waits, if it is its turn."""
@@ -201,8 +208,10 @@ class Connection(asyncio.Protocol):
         self._set_deadline()
 
     def _refuse(self, refusal: Refused) -> None:
-        """Read nothing from here on, and answer with *refusal* in its turn."""
+        """Read nothing from here on, and answer with *refusal* in its turn, if the connection is not over before it."""
         self._is_deaf = True
+        if self._is_over:
+            return
         broken_off = self._receiving
         if broken_off is not None and not broken_off.is_whole:
             broken_off.is_lost()
@@ -261,3 +270,15 @@ class Connection(asyncio.Protocol):
             self._deadline = now + limits.linger_seconds
         else:
             self._deadline = now + limits.keep_alive_seconds
+
+
+def _has_body(scope: dict[str, Any]) -> bool:
+    """Whether the head promises one."""
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )
+
+
+def _log_fault(fault: Exception) -> None:
+    log.error("a fault of the program: what is at hand could not be told", exc_info=fault)

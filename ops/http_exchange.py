@@ -25,10 +25,7 @@ Whole = tuple[int, Iterable[Header], bytes]
 """An answer: status, headers and body."""
 
 AtOnce = Callable[[MutableMapping[str, Any]], Whole | None]
-"""
-What an application answers to a request of this scope without waiting for anything, its body included; None: it is to
-be asked. A fault in it ends the connection, and the loop logs it.
-"""
+"""What an application answers to a request without a body, waiting for nothing; None: it is to be asked."""
 
 FAULT = "This program has a fault; its log says which."
 

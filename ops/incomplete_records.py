@@ -98,5 +98,7 @@ def _lacking(engine: Engine, invoices: Sequence[IncompleteInvoice]) -> list[Lack
 def lack_payments(records: Sequence[Record | None]) -> bool:
     """Whether one of an event's records is marked so, and none says what paid its invoice, be it that nothing did."""
     values = [(record.value, record.headers) for record in records if record is not None and record.value is not None]
-    is_marked = any(PAYMENTS in dict(headers).get(INCOMPLETE, b"").decode().split(",") for _, headers in values)
+    is_marked = any(
+        PAYMENTS in dict(headers).get(INCOMPLETE, b"").decode(errors="replace").split(",") for _, headers in values
+    )
     return is_marked and all(payments_left_out(msgspec.json.decode(value)) is not None for value, _ in values)

@@ -88,10 +88,9 @@ class _Reading:
         if self._is_ended:
             return
         self._is_ended = True
-        try:
-            await asyncio.shield(asyncio.wrap_future(self._streams.threads.submit(self._end)))
-        finally:
-            self._streams.free.release()
+        ending = asyncio.wrap_future(self._streams.threads.submit(self._end))
+        ending.add_done_callback(lambda _: self._streams.free.release())  # though whoever waits for it is cancelled
+        await asyncio.shield(ending)
 
     async def _in_a_thread(self, step: Callable[[], Found]) -> Found:
         future = self._streams.threads.submit(step)

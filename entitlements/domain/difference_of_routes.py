@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from entitlements.domain.catalog import Catalog, Route
 from entitlements.domain.routing import Requested, Routing
@@ -20,8 +21,8 @@ ANY_SEGMENT = "any"
 ANY_METHOD, ANY_HOST = "ANY", "any.invalid"
 """What no route names."""
 
-MOST_PUT_IN = 50
-"""New routes whose segments are put into others: a catalog of hundreds takes seconds, not minutes."""
+MOST_PUT_IN, MOST_SAMPLES = 50, 20_000
+"""New routes whose segments are put into others, and requests that are asked about: some 20 us and 2 for each route."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,21 +48,29 @@ def routes_lost(before: Catalog, after: Catalog) -> tuple[RouteLost, ...]:
     The routes of *before* by which requests came that are no longer its API's. One of which no sample was its own is
     told by whether it is still there.
     """
+    if before.routes == after.routes:
+        return ()
     was, is_now = Routing(before.routes), Routing(after.routes)
-    alone = [(route, Routing((route,))) for route in before.routes]
+    alone = {route: Routing((route,)) for route in before.routes}
     found: dict[Route, Requested] = {}
     sampled: set[Route] = set()
-    for requested in dict.fromkeys(_samples(before.routes, after.routes)):
+    for requested in islice(dict.fromkeys(_samples(before.routes, after.routes)), MOST_SAMPLES):
         api = was.api_of(requested)
-        own = next((route for route, it in alone if api is not None and it.api_of(requested) == api), None)
-        if own is not None:
-            sampled.add(own)
-            if is_now.api_of(requested) != api:
+        if api is not None and is_now.api_of(requested) != api:
+            own = next((each for each, it in alone.items() if each.api == api and it.api_of(requested) == api), None)
+            if own is not None:
+                sampled.add(own)
                 found.setdefault(own, requested)
     for route in before.routes:
-        if route not in sampled and route not in after.routes:
+        if route not in sampled and route not in after.routes and not _is_sampled(route, alone[route], was):
             found[route] = Requested(method=ANY_METHOD, host=route.host, path=route.path)
     return tuple(RouteLost(route=route, sample=found[route]) for route in before.routes if route in found)
+
+
+def _is_sampled(route: Route, alone: Routing, was: Routing) -> bool:
+    """Whether any request by it alone was its API's among all routes too."""
+    own = dict.fromkeys(_samples((route,), (route,)))
+    return any(alone.api_of(each) == route.api == was.api_of(each) for each in own)
 
 
 def _samples(before: Sequence[Route], after: Sequence[Route]) -> Iterator[Requested]:

@@ -54,6 +54,7 @@ PRINTERS = (
 )
 EVERYTHING = (None, "Exception", "BaseException", "builtins.Exception", "builtins.BaseException")
 KEEPERS = (
+    "ops/http_connection.py",  # a fault of a shortcut is logged, and the application asked in its place
     "tests/integration/test_store.py",  # what threads raised, for the test to compare
     "tests/yard.py",  # what the runner's thread raised, for the test's own to raise
 )

@@ -1,4 +1,8 @@
-"""However a connection's bytes are cut, the same requests are read and the same answers given."""
+"""
+However a connection's bytes are cut, the same requests are read and the same answers given.
+
+Long because what is answered at once is tried on the same requests.
+"""
 
 from __future__ import annotations
 
@@ -176,7 +180,7 @@ def test_no_bytes_break_the_parser(pieces: list[bytes]) -> None:
     assert all(status >= 400 for status in statuses)
 
 
-AT_HAND = (b"/plain", b"/body", b"/unread", b"/lengthless")
+AT_HAND = (b"/plain", b"/lengthless")
 
 
 def at_hand(scope: MutableMapping[str, Any]) -> Whole | None:
@@ -193,7 +197,7 @@ def at_hand(scope: MutableMapping[str, Any]) -> Whole | None:
     st.integers(min_value=0, max_value=5),
 )
 def test_what_is_at_hand_is_answered_in_its_turn(requests: list[bytes], last: bytes, at: list[int], turns: int) -> None:
-    """Whatever was sent before it or waits behind it, its own body included."""
+    """Whatever was sent before it or waits behind it; what has a body is asked of the application."""
     sent = [*requests, last]
     by_the_application = asyncio.run(answers(sent, turns=20))
     found = asyncio.run(answers(cut(b"".join(sent), at), turns=turns, at_once=at_hand))
@@ -209,10 +213,45 @@ def _is_at_hand(request: bytes) -> bool:
     return request.split()[1].partition(b"?")[0] in AT_HAND
 
 
-def test_who_asks_before_it_sends_its_body_is_answered_at_once_and_no_more() -> None:
-    """The body may come or not: nobody can tell where the next request would begin."""
-    sent = request("/at-hand", method="POST", body=b"hello").replace(b"Host", b"Expect: 100-continue\r\nHost")
-    before, _, body = sent.partition(b"hello")
+@pytest.mark.parametrize("closing", [request("/plain", "Connection: close"), request("/plain", version="1.0")])
+def test_an_answer_at_once_that_closes_closes_at_once(closing: bytes) -> None:
+    """Nothing is left to be read of its request, so nothing lingers; what follows in the same bytes is not answered."""
 
-    for pieces in ([before], [sent], [sent + request("/plain")], [before, body + b"hello" + request("/plain")]):
-        assert asyncio.run(answers(pieces, at_once=lambda _: (200, (), b"at hand"))) == [(200, b"at hand")]
+    async def closed() -> tuple[bool, int]:
+        wire = Wire()
+        state = ServerState(Echo(), LIMITS, asyncio.get_running_loop(), at_once=at_hand)
+        connection = Connection(state)
+        connection.connection_made(wire)
+        connection.data_received(closing + request("/smuggled") + b"nonsense\r\n\r\n")
+        return wire.is_closed, wire.written.count(b"at hand")
+
+    assert asyncio.run(closed()) == (True, 1)
+
+
+def test_a_server_that_stops_writes_nothing_behind_its_last_answer() -> None:
+    """Though more requests, and what is none, came in the same bytes."""
+
+    async def written() -> int:
+        wire = Wire()
+        state = ServerState(Echo(), LIMITS, asyncio.get_running_loop(), at_once=at_hand)
+        connection = Connection(state)
+        connection.connection_made(wire)
+        state.stops = True
+        connection.data_received(request("/plain") * 2 + b"nonsense\r\n\r\n")
+        return wire.written.count(b"HTTP/1.1 ")
+
+    assert asyncio.run(written()) == 1
+
+
+def test_a_fault_of_what_is_at_hand_is_logged_and_the_application_asked(caplog: pytest.LogCaptureFixture) -> None:
+    """Also of a request that has waited for its turn."""
+
+    def failing(scope: MutableMapping[str, Any]) -> Whole | None:
+        raise ValueError(scope["path"])
+
+    sent = request("/body", method="POST", body=b"x") + request("/plain")
+
+    found = asyncio.run(answers([sent], at_once=failing))
+
+    assert found == asyncio.run(answers([sent]))
+    assert [each.exc_text or str(each.exc_info) for each in caplog.records if each.exc_info] != []
