@@ -22,7 +22,10 @@ ANY_METHOD, ANY_HOST = "ANY", "any.invalid"
 """What no route names."""
 
 MOST_PUT_IN, MOST_SAMPLES = 50, 20_000
-"""New routes whose segments are put into others, and requests that are asked about: some 20 us and 2 for each route."""
+"""
+New routes whose segments are put into others, and requests that are asked about, those of routes that are gone or new
+first: one new route among 400 took 3 s.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +56,14 @@ def routes_lost(before: Catalog, after: Catalog) -> tuple[RouteLost, ...]:
     was, is_now = Routing(before.routes), Routing(after.routes)
     alone = {route: Routing((route,)) for route in before.routes}
     found: dict[Route, Requested] = {}
-    sampled: set[Route] = set()
-    for requested in islice(dict.fromkeys(_samples(before.routes, after.routes)), MOST_SAMPLES):
+    for requested in dict.fromkeys(islice(_samples(before.routes, after.routes), MOST_SAMPLES)):
         api = was.api_of(requested)
         if api is not None and is_now.api_of(requested) != api:
             own = next((each for each, it in alone.items() if each.api == api and it.api_of(requested) == api), None)
             if own is not None:
-                sampled.add(own)
                 found.setdefault(own, requested)
     for route in before.routes:
-        if route not in sampled and route not in after.routes and not _is_sampled(route, alone[route], was):
+        if route not in found and route not in after.routes and not _is_sampled(route, alone[route], was):
             found[route] = Requested(method=ANY_METHOD, host=route.host, path=route.path)
     return tuple(RouteLost(route=route, sample=found[route]) for route in before.routes if route in found)
 
@@ -74,7 +75,8 @@ def _is_sampled(route: Route, alone: Routing, was: Routing) -> bool:
 
 
 def _samples(before: Sequence[Route], after: Sequence[Route]) -> Iterator[Requested]:
-    routes = tuple(dict.fromkeys((*before, *after)))
+    either = dict.fromkeys((*before, *after))
+    routes = sorted(either, key=lambda route: route in before and route in after)
     methods = [*sorted({method for route in routes for method in route.methods}), ANY_METHOD]
     hosts = [*sorted({route.host for route in routes if route.host is not None}), ANY_HOST]
     put_in = [route.path for route in after if route not in before][:MOST_PUT_IN]

@@ -72,6 +72,14 @@ def test_which_requests_are_no_longer_the_apis_they_were(
     assert lost(before, after) == named
 
 
+def test_one_that_is_gone_from_a_large_catalog_is_named() -> None:
+    """However many requests could be asked about: those of routes that are gone or new are asked about first."""
+    many = [{"path": f"/{at}/**", "api": "orders", "host": f"{at}.example.com"} for at in range(150)]
+    many += [{"path": f"/{at}/**", "api": "orders"} for at in range(150)]
+
+    assert lost(many, many[:-1]) == ["/149/** orders: /149 of 0.example.com"]
+
+
 def test_they_are_named_and_not_counted() -> None:
     """Nobody knows who calls by which route."""
     assert routes_uncounted(routes_lost(routed(ORDERS), routed(ORDERS))) is None
