@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 
 from ingest.delivery import Ignore, Publish, Short
-from ingest.publisher import Published
 from ingest.thin import Thin
+from ingest.under_way import Published
 
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 16 * 1024 * 1024

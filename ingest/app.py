@@ -32,11 +32,11 @@ from ingest.completing import Completing
 from ingest.delivery import Ignore, Integration, NotAnEvent, Publish, Short, decide
 from ingest.fetching import Fetching, ThinEventNotFetched
 from ingest.metrics import Metrics
-from ingest.publisher import Overloaded, Published, PublishFailed
 from ingest.receiving import Receiving, Refused, check_form
 from ingest.signature import SignatureRejected, verify
 from ingest.stripe_api import Api, StripeApi
 from ingest.thin import Thin
+from ingest.under_way import Overloaded, Published, PublishFailed
 from schemas.codec import Headers
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from enum import Enum
 
 from ingest.delivery import LINES, NotAnEvent, Publish
 from ingest.fetching import Fetching
-from ingest.publisher import Overloaded, Published, PublishFailed
 from ingest.stripe_api import NotFetched, Outcome
+from ingest.under_way import Overloaded, Published, PublishFailed
 
 log = logging.getLogger(__name__)
 

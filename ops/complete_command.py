@@ -23,8 +23,9 @@ from consumers.record import Record
 from entitlements.incomplete import IncompleteInvoice
 from ingest.delivery import NotAnEvent
 from ingest.fetching import Fetching
-from ingest.publisher import KafkaPublisher, Overloaded, PublishFailed
+from ingest.publisher import KafkaPublisher
 from ingest.stripe_api import NotFetched, Outcome
+from ingest.under_way import Overloaded, PublishFailed
 from ops import catalog_file, settings
 from ops.incomplete_records import Lacking, chunks, in_log, lacking_lines, lacking_payments
 from ops.inspect_commands import database

@@ -16,8 +16,8 @@ from ingest.answers import App, Scope
 from ingest.app import ingest_app
 from ingest.delivery import Integration
 from ingest.metrics import Metrics
-from ingest.publisher import Published
 from ingest.receiving import MAX_BODY_BYTES
+from ingest.under_way import Published
 from schemas.codec import Headers
 from tests.webhooks import SECRET, body_of, event, signature
 

@@ -19,7 +19,6 @@ CLOCK = frozenset(
 CLOCK_READERS = (
     "consumers/log.py",  # how long ago the offsets were told to Kafka
     "consumers/runner.py",  # how long a batch took, and how long to wait
-    "ingest/publisher.py",  # how long a webhook has waited
     "ops",
     "tests",
     "benchmarks",

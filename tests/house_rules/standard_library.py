@@ -34,6 +34,7 @@ STANDARD_LIBRARY = {
     ),
     "pathlib": ("entitlements/migrations",),  # the SQL that stands beside its step
     "secrets": ("entitlements/api/keys.py",),  # API keys are made where they are told
+    "selectors.DefaultSelector": ("ingest/brokers.py",),  # which the event loop watches for kafka-python
     "select": ("consumers/relay.py", "entitlements/api/listening.py"),
     "threading": (
         "consumers/boundaries.py",
@@ -41,6 +42,7 @@ STANDARD_LIBRARY = {
         "consumers/runner.py",
         "entitlements/api/listening.py",
         "entitlements/api/memory.py",
+        "ingest/brokers.py",  # a broker's addresses are asked for aside
     ),
     "time": CLOCK_READERS,
     "urllib.parse": ("entitlements/api/requests.py",),

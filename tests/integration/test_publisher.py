@@ -1,16 +1,22 @@
-"""The publisher alone, on a real Kafka: its bounds, its end, and what it does about records that Kafka refuses."""
+"""
+The publisher alone, on a real Kafka: its bounds, batches and end, and what it does about records that Kafka refuses.
+
+Long because all of them hold the one publisher back in the same way.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
 
-from ingest.publisher import KafkaPublisher, Overloaded, Published, PublishFailed
+from ingest.appending import Record
+from ingest.publisher import KafkaPublisher
+from ingest.under_way import Overloaded, Published, PublishFailed
 from tests.ingesting import new_topic, records
 
 
@@ -49,17 +55,19 @@ def test_what_is_under_way_is_bounded(kafka: str, bounds: dict[str, int]) -> Non
 
 @contextmanager
 def unconfirmed(publisher: KafkaPublisher) -> Iterator[Callable[[], None]]:
-    """Keep what Kafka says of records back while the context lasts; gives what passes it on."""
-    held: list[Any] = []
-    passing, keeping = publisher._settle_soon, held.append
+    """Keep what Kafka says of batches back until the context ends, or what it gives is called."""
+    confirmed = asyncio.Event()
+    append = publisher._appender.append
 
-    def confirm() -> None:
-        for each in held:
-            passing(each)
+    async def held_back(records: Sequence[Record], partition: int, seconds: float) -> int:
+        offset = await append(records, partition, seconds)
+        await confirmed.wait()
+        return offset
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(publisher, "_settle_soon", keeping)
-        yield confirm
+        patched.setattr(publisher._appender, "append", held_back)
+        yield confirmed.set
+    confirmed.set()
 
 
 def test_the_end_waits_for_what_is_under_way(kafka: str) -> None:
@@ -122,8 +130,8 @@ def test_a_confirmation_that_is_late_holds_up_nobody_for_long(kafka: str) -> Non
     assert asyncio.run(lying()) == 2
 
 
-def test_a_fault_of_the_producer_strands_nobody(kafka: str) -> None:
-    """What kafka-python raises beside its own errors is heard of; those gathered behind it are told, and make room."""
+def test_a_fault_of_the_program_strands_nobody(kafka: str) -> None:
+    """What nobody foresaw is heard of; those whose batch it struck are told, and make room."""
     topic = new_topic(kafka)
     heard: list[type] = []
 
@@ -135,34 +143,87 @@ def test_a_fault_of_the_producer_strands_nobody(kafka: str) -> None:
                 together = await asyncio.gather(*(publish(publisher, each) for each in values))
                 return [type(each) for each in (*together, await publish(publisher))]
 
-    assert asyncio.run(three_and_one()) == [Published, PublishFailed, PublishFailed, Published]
+    assert asyncio.run(three_and_one()) == [PublishFailed, PublishFailed, PublishFailed, Published]
     assert heard == [TypeError]
-    assert len(records(kafka, topic)) == 2
+    assert len(records(kafka, topic)) == 1
 
 
-def test_a_fault_at_the_end_leaves_no_producer_behind(kafka: str) -> None:
-    """Closing lets go of the brokers, also where what it hands over last is refused in a way that nobody expects."""
+def test_the_end_waits_for_nothing_for_ever(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is not confirmed by the time that closing takes at most is told so."""
+    monkeypatch.setattr("ingest.publisher.CLOSE_SECONDS", 0.2)
     topic = new_topic(kafka)
 
-    async def closed() -> tuple[Published | Exception, bool]:
-        publisher = KafkaPublisher(kafka, topic, linger_ms=60_000)
+    async def closed() -> Published | Exception:
+        publisher = KafkaPublisher(kafka, topic)
         await publisher.start()
         with unconfirmed(publisher):
             unheard = asyncio.create_task(publish(publisher))
             await asyncio.sleep(0.2)
-            faulty: Any = "no bytes"
-            gathered = asyncio.create_task(publish(publisher, faulty))
-            await asyncio.sleep(0.2)
-            with pytest.raises(TypeError):
-                await publisher.close()
-        unheard.cancel()
-        async with asyncio.timeout(1):
-            return await gathered, publisher._link._producer._closed
+            await publisher.close()
+            return await unheard
 
-    told, is_closed = asyncio.run(closed())
+    assert "ends" in str(asyncio.run(closed()))
 
-    assert isinstance(told, PublishFailed)
-    assert is_closed
+
+def test_a_partition_has_one_batch_at_a_time(kafka: str) -> None:
+    """With a batch under way in each partition, what lingered long enough goes as soon as one of them has ended."""
+    topic = new_topic(kafka)
+    sent: list[int] = []
+
+    async def one_too_many() -> tuple[list[int], Published | Exception]:
+        async with publishing(kafka, topic, linger_ms=1) as publisher:
+            ends = [asyncio.Event(), asyncio.Event(), asyncio.Event()]
+            ends[2].set()
+
+            async def held_back(records: Sequence[Record], partition: int, seconds: float) -> int:
+                sent.append(partition)
+                await ends[len(sent) - 1].wait()
+                return 7
+
+            publisher._appender.append = held_back  # type: ignore[method-assign]
+            waiting = []
+            for _ in range(3):
+                waiting.append(asyncio.create_task(publish(publisher)))
+                await asyncio.sleep(0.05)
+            at_first = [*sent]
+            ends[1].set()
+            last = await waiting[2]
+            ends[0].set()
+            await asyncio.wait(waiting)
+            return at_first, last
+
+    at_first, last = asyncio.run(one_too_many())
+
+    assert sorted(at_first) == [0, 1]
+    assert sent[2] == at_first[1]
+    assert last == Published(topic=topic, partition=at_first[1], offset=7)
+
+
+def test_what_is_much_together_goes_in_several_batches(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch has a size that brokers take; what is larger by itself goes alone."""
+    monkeypatch.setattr("ingest.publisher.BATCH_BYTES", 1_000)
+    topic = new_topic(kafka)
+    sizes: list[int] = []
+
+    async def five() -> list[Published | Exception]:
+        async with publishing(kafka, topic) as publisher:
+            append = publisher._appender.append
+
+            async def counted(records: Sequence[Record], partition: int, seconds: float) -> int:
+                sizes.append(len(records))
+                return await append(records, partition, seconds)
+
+            publisher._appender.append = counted  # type: ignore[method-assign]
+            values = [b"x" * size for size in (300, 300, 300, 5_000, 10)]
+            return await asyncio.gather(*(publish(publisher, value) for value in values))
+
+    told = asyncio.run(five())
+
+    assert sizes == [3, 1, 1]
+    assert all(isinstance(each, Published) for each in told)
+    lying = {(each.partition, each.offset): len(each.value) for each in records(kafka, topic)}
+    found = [lying[each.partition, each.offset] for each in told if isinstance(each, Published)]
+    assert found == [300, 300, 300, 5_000, 10]
 
 
 def test_nobody_waits_longer_than_the_deadline(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,15 +259,17 @@ def test_what_is_under_way_together_shares_a_partition(kafka: str) -> None:
 
 
 def test_a_record_that_kafka_refuses_holds_up_no_other(kafka: str) -> None:
-    """What is too large for the topic fails alone; what comes after it is published."""
+    """What is too large for the topic fails alone; what came with it and what comes after it is published."""
     topic = new_topic(kafka, max_bytes=1000)
     incompressible = random.Random(1).randbytes(5000)
 
     async def large_and_small() -> list[type]:
         async with publishing(kafka, topic) as publisher:
-            return [type(await publish(publisher, value)) for value in (incompressible, b"{}")]
+            together = (publish(publisher, value) for value in (b"{}", incompressible, b"[]"))
+            return [type(each) for each in (*await asyncio.gather(*together), await publish(publisher))]
 
-    assert asyncio.run(large_and_small()) == [PublishFailed, Published]
+    assert asyncio.run(large_and_small()) == [Published, PublishFailed, Published, Published]
+    assert sorted(each.value for each in records(kafka, topic)) == [b"[]", b"{}", b"{}"]
 
 
 def test_a_topic_that_is_missing_is_not_waited_for(kafka: str) -> None:

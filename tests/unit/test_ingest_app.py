@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from ingest.app import TRACEPARENT, ingest_app
 from ingest.metrics import Metrics
-from ingest.publisher import Overloaded, PublishFailed
 from ingest.receiving import MAX_BODY_BYTES
+from ingest.under_way import Overloaded, PublishFailed
 from ops.logs import Lines, LogFormat
 from tests.ingest_in_memory import MAIN, InMemory, app, ask, deliver_together
 from tests.webhooks import body_of, event

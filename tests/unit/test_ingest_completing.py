@@ -18,9 +18,9 @@ from ingest import completing
 from ingest.completing import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Completing
 from ingest.delivery import Publish, record_of
 from ingest.fetching import Fetching
-from ingest.publisher import Published, PublishFailed
 from ingest.questions import PAYMENTS_PATH, Question
 from ingest.stripe_api import NotFetched, Outcome
+from ingest.under_way import Published, PublishFailed
 from schemas.codec import decode
 from schemas.fields import Json
 from tests.pure_core import DECIDERS

@@ -10,8 +10,8 @@ import pytest
 
 from ingest import app as edge
 from ingest import receiving
-from ingest.publisher import Overloaded, PublishFailed
 from ingest.receiving import MAX_BODY_BYTES
+from ingest.under_way import Overloaded, PublishFailed
 from tests.ingest_in_memory import GONE, TOO_MUCH, InMemory, app, ask, deliver_together
 from tests.webhooks import SECRET, body_of, event, signature, thin
 

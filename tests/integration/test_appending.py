@@ -1,0 +1,182 @@
+"""Batches in a partition of a real Kafka: once each, whatever becomes of connections, answers, leaders and names."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from kafka import errors
+
+from ingest.appending import Appender, NotAppended, Record
+from ingest.brokers import Brokers
+from tests.ingesting import new_topic, records
+
+Ask = Callable[[int, Any], Awaitable[Any]]
+
+
+@asynccontextmanager
+async def appending(bootstrap: str, topic: str) -> AsyncIterator[tuple[Brokers, Appender]]:
+    brokers = Brokers([bootstrap], topic, {})
+    try:
+        async with asyncio.timeout(10):
+            while not brokers.have_topic():
+                await asyncio.sleep(0.01)
+        yield brokers, Appender(brokers, topic)
+    finally:
+        brokers.close()
+
+
+def some(*values: bytes) -> list[Record]:
+    return [Record(key=b"cus_1", value=value, headers=[("ce_id", value)]) for value in values]
+
+
+def lying(bootstrap: str, topic: str) -> list[tuple[int, int, bytes, Any]]:
+    return [(each.partition, each.offset, each.value, list(each.headers)) for each in records(bootstrap, topic)]
+
+
+def failing(brokers: Brokers, *faults: Exception | None, late: bool) -> None:
+    """Have the next questions to a leader fail with *faults*, *late*: after it has done what it was asked for."""
+    ask, to_come = brokers.ask_leader, iter(faults)
+
+    async def fails(partition: int, request: Any) -> Any:
+        fault = next(to_come, None)
+        answer = await ask(partition, request) if late or fault is None else None
+        if fault is not None:
+            raise fault
+        return answer
+
+    brokers.ask_leader = fails  # type: ignore[method-assign]
+
+
+def test_batches_lie_where_they_are_said_to(kafka: str) -> None:
+    """Records of a batch lie one behind the other from the offset that is told, with key, value and headers."""
+    topic = new_topic(kafka)
+
+    async def two_batches() -> list[int]:
+        async with appending(kafka, topic) as (_, appender):
+            return [
+                await appender.append(some(b"1", b"2"), 1, 5),
+                await appender.append(some(b"3"), 1, 5),
+                await appender.append(some(b"4"), 0, 5),
+            ]
+
+    assert asyncio.run(two_batches()) == [0, 2, 0]
+    assert sorted(lying(kafka, topic)) == [
+        (0, 0, b"4", [("ce_id", b"4")]),
+        (1, 0, b"1", [("ce_id", b"1")]),
+        (1, 1, b"2", [("ce_id", b"2")]),
+        (1, 2, b"3", [("ce_id", b"3")]),
+    ]
+
+
+@pytest.mark.parametrize("fault", [errors.KafkaConnectionError("cut off"), errors.NotLeaderForPartitionError()])
+def test_a_batch_whose_confirmation_is_lost_is_there_once(kafka: str, fault: Exception) -> None:
+    """Tried again after an answer that did not come, a batch is told where it has lain since the first time."""
+    topic = new_topic(kafka)
+
+    async def thrice() -> list[int]:
+        async with appending(kafka, topic) as (brokers, appender):
+            before = await appender.append(some(b"1"), 0, 5)
+            failing(brokers, fault, fault, late=True)
+            return [before, await appender.append(some(b"2", b"3"), 0, 5), await appender.append(some(b"4"), 0, 5)]
+
+    assert asyncio.run(thrice()) == [0, 1, 3]
+    assert [value for _, _, value, _ in lying(kafka, topic)] == [b"1", b"2", b"3", b"4"]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["not there", "there all the same"])
+def test_what_failed_is_nothing_to_what_comes_next(kafka: str, late: bool) -> None:
+    """A batch that was given up fails by itself, whether the brokers have it or not; the next one is appended."""
+    topic = new_topic(kafka)
+
+    async def one_fails() -> list[int | str]:
+        async with appending(kafka, topic) as (brokers, appender):
+            told: list[int | str] = [await appender.append(some(b"1"), 0, 5)]
+            failing(brokers, errors.UnknownError("once"), late=late)
+            with pytest.raises(NotAppended) as failure:
+                await appender.append(some(b"2"), 0, 5)
+            return [*told, str(failure.value), await appender.append(some(b"3"), 0, 5)]
+
+    assert asyncio.run(one_fails()) == [0, "Kafka did not take the event: UnknownError", 1 + late]
+    assert [value for _, _, value, _ in lying(kafka, topic)] == [b"1", *([b"2"] if late else []), b"3"]
+
+
+def test_a_batch_that_nobody_takes_is_given_up_in_time(kafka: str) -> None:
+    """For want of a leader it is tried again and again, as long as was said, and no longer."""
+    topic = new_topic(kafka)
+
+    async def without_a_leader() -> tuple[str, int]:
+        async with appending(kafka, topic) as (brokers, appender):
+            tried = 0
+
+            async def nobody(partition: int, request: Any) -> Any:
+                nonlocal tried
+                tried += 1
+                raise errors.LeaderNotAvailableError
+
+            brokers.ask_leader = nobody  # type: ignore[method-assign]
+            with pytest.raises(NotAppended) as failure:
+                await appender.append(some(b"1"), 0, 0.5)
+            return str(failure.value), tried
+
+    said, tried = asyncio.run(without_a_leader())
+
+    assert said == "Kafka did not confirm the event within 0.5 seconds"
+    assert 2 <= tried <= 6
+
+
+def test_a_connection_that_is_cut_costs_no_record(kafka: str) -> None:
+    """While connections are cut again and again, each batch is appended, and once."""
+    topic = new_topic(kafka)
+
+    async def forty_batches() -> list[int]:
+        async with appending(kafka, topic) as (brokers, appender):
+
+            async def cut() -> None:
+                while True:
+                    await asyncio.sleep(0.03)
+                    for connection in list(brokers._connections._conns.values()):
+                        connection.close(errors.KafkaConnectionError("cut by the test"))
+
+            cutting = asyncio.create_task(cut())
+            offsets = [await appender.append(some(b"%d" % number), 0, 10) for number in range(40)]
+            cutting.cancel()
+            return offsets
+
+    assert asyncio.run(forty_batches()) == [*range(40)]
+    assert [value for _, _, value, _ in lying(kafka, topic)] == [b"%d" % number for number in range(40)]
+
+
+def test_a_name_server_that_is_silent_does_not_stop_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses are asked for aside: what else the loop has to do goes on, and closing waits for nobody."""
+
+    def silent(*_: Any, **__: Any) -> list[Any]:
+        time.sleep(1)
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+
+    async def longest_pause() -> float:
+        brokers, pauses = Brokers(["kafka.example:9092"], "events", {}), []
+        try:
+            for _ in range(50):
+                began = time.monotonic()
+                await asyncio.sleep(0.01)
+                pauses.append(time.monotonic() - began)
+        finally:
+            brokers.close()
+        return max(pauses)
+
+    assert asyncio.run(longest_pause()) < 0.5
+
+
+@pytest.fixture(autouse=True)
+def nothing_unheard(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No task and no callback of these tests ends in an exception that nobody takes."""
+    yield
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
