@@ -1,8 +1,8 @@
 """
 Kafka for webhooks: a record is published when the brokers have it, or an exception says that they may not. Edge: clock.
 
-Each batch costs the brokers and us as much as many records. So records gather while a batch is under way, and go
-together as the next one.
+Each batch costs the brokers and us as much as many records. So batches keep a distance in time, and what comes
+meanwhile gathers and goes together as the next one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -29,6 +30,12 @@ APPEND_SECONDS = 4.5
 
 LOOK_SECONDS = 0.25
 """How often it is seen to that nobody waits longer."""
+
+PACE_SECONDS = 0.003
+"""From one batch to the next, for each costs as much as many records; who comes alone waits for nothing."""
+
+MANY = 8
+"""So many records go at once, when no batch is under way: whoever sends them may wait for nothing but us."""
 
 BATCH_BYTES = 512 * 1024
 """Of keys and values; a record that is larger goes alone."""
@@ -59,7 +66,7 @@ class KafkaPublisher:
 
     *security* are kafka-python's `security_protocol`, `sasl_*` and `ssl_*`. At most *max_records* and *max_bytes* of
     keys and values are under way at once; what its caller stopped waiting for counts until its batch has ended.
-    Records gather while a batch is under way, and go together when it has ended, or after *linger_ms*.
+    Batches go *pace_seconds* apart, or sooner where none is under way and `MANY` records have gathered.
     """
 
     def __init__(
@@ -68,17 +75,18 @@ class KafkaPublisher:
         topic: str,
         *,
         security: Mapping[str, Any] | None = None,
-        linger_ms: int = 5,
+        pace_seconds: float = PACE_SECONDS,
         max_records: int = 1_000,
         max_bytes: int = 64 * 1024 * 1024,
     ) -> None:
         self._bootstrap_servers = [server.strip() for server in bootstrap_servers.split(",")]
         self._topic = topic
         self._security = security or {}
-        self._linger_seconds = linger_ms / 1000
+        self._pace_seconds = pace_seconds
         self._under_way = UnderWay(max_records, max_bytes)
         self._gathered: list[Waiting] = []
-        self._next_batch: asyncio.TimerHandle | None = None
+        self._next_batch: asyncio.Handle | None = None
+        self._latest_at = -math.inf
         self._batches: dict[int, asyncio.Task[None]] = {}
         self._turn = 0
 
@@ -128,8 +136,10 @@ class KafkaPublisher:
         waiting = self._under_way.take(record, since, self._loop.create_future())
         self._gathered.append(waiting)
         if self._next_batch is None:
-            delay = self._linger_seconds if self._batches else 0
-            self._next_batch = self._loop.call_later(delay, self._hand_over)
+            self._next_batch = self._loop.call_at(self._latest_at + self._pace_seconds, self._hand_over)
+        elif len(self._gathered) == MANY and not self._batches:
+            self._next_batch.cancel()
+            self._next_batch = self._loop.call_soon(self._hand_over)
         told = await waiting.told
         if isinstance(told, PublishFailed):
             raise told
@@ -151,6 +161,7 @@ class KafkaPublisher:
         while self._gathered and (free := [each for each in self._brokers.partitions() if each not in self._batches]):
             partition = free[self._turn % len(free)]
             self._turn += 1
+            self._latest_at = self._loop.time()
             batch = asyncio.create_task(self._send(self._batch(), partition))
             self._batches[partition] = batch
             batch.add_done_callback(functools.partial(self._ended, partition))
@@ -188,7 +199,7 @@ class KafkaPublisher:
     def _ended(self, partition: int, batch: asyncio.Task[None]) -> None:
         del self._batches[partition]
         is_overdue = self._next_batch is None  # for want of a partition
-        if self._gathered and (is_overdue or not self._batches):
+        if self._gathered and (is_overdue or (len(self._gathered) >= MANY and not self._batches)):
             self._hand_over()
         if not batch.cancelled():
             batch.result()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ingest.appending import Record
-from ingest.publisher import KafkaPublisher
+from ingest.publisher import MANY, KafkaPublisher
 from ingest.under_way import Overloaded, Published, PublishFailed
 from tests.ingesting import new_topic, records
 
@@ -45,7 +45,7 @@ def test_what_is_under_way_is_bounded(kafka: str, bounds: dict[str, int]) -> Non
     topic = new_topic(kafka)
 
     async def three_and_one() -> list[type]:
-        async with publishing(kafka, topic, linger_ms=50, **bounds) as publisher:
+        async with publishing(kafka, topic, **bounds) as publisher:
             together = await asyncio.gather(*(publish(publisher) for _ in range(3)))
             return [type(each) for each in (*together, await publish(publisher))]
 
@@ -75,7 +75,7 @@ def test_the_end_waits_for_what_is_under_way(kafka: str) -> None:
     topic = new_topic(kafka)
 
     async def close_early() -> Published | Exception:
-        async with publishing(kafka, topic, linger_ms=60_000) as publisher:
+        async with publishing(kafka, topic, pace_seconds=60) as publisher:
             with unconfirmed(publisher):
                 unheard = asyncio.create_task(publish(publisher))
                 await asyncio.sleep(0.2)
@@ -89,45 +89,67 @@ def test_the_end_waits_for_what_is_under_way(kafka: str) -> None:
     assert len(records(kafka, topic)) == 2
 
 
-def test_records_gather_while_a_batch_is_under_way(kafka: str) -> None:
-    """One that comes alone is sent at once; those that come before it is confirmed are sent together after it."""
+def counting(publisher: KafkaPublisher, sizes: list[int]) -> None:
+    """Have *sizes* tell how many records each batch of *publisher* has, from the moment it is sent."""
+    append = publisher._appender.append
+
+    async def counted(records: Sequence[Record], partition: int, seconds: float) -> int:
+        sizes.append(len(records))
+        return await append(records, partition, seconds)
+
+    publisher._appender.append = counted  # type: ignore[method-assign]
+
+
+def test_batches_keep_their_distance(kafka: str) -> None:
+    """One that comes alone is sent at once; what comes soon after it goes together, confirmed or not, in its time."""
     topic = new_topic(kafka)
+    sizes: list[int] = []
 
-    async def four() -> tuple[int, list[Published | Exception]]:
-        async with publishing(kafka, topic, linger_ms=60_000) as publisher:
-            with unconfirmed(publisher) as confirm:
-                alone = asyncio.create_task(publish(publisher))
-                await asyncio.sleep(0.2)
-                gathered = [asyncio.create_task(publish(publisher)) for _ in range(3)]
-                await asyncio.sleep(0.2)
-                lying = len(records(kafka, topic))
-            confirm()
-            return lying, await asyncio.gather(alone, *gathered)
-
-    lying, told = asyncio.run(four())
-
-    assert lying == 1
-    assert all(isinstance(each, Published) for each in told)
-    assert len(records(kafka, topic)) == 4
-
-
-def test_a_confirmation_that_is_late_holds_up_nobody_for_long(kafka: str) -> None:
-    """What gathers behind a batch goes after the longest linger, confirmed or not."""
-    topic = new_topic(kafka)
-
-    async def lying() -> int:
-        async with publishing(kafka, topic, linger_ms=100) as publisher:
+    async def eight() -> tuple[list[int], list[Published | Exception]]:
+        async with publishing(kafka, topic, pace_seconds=0.5) as publisher:
+            counting(publisher, sizes)
             with unconfirmed(publisher):
-                unheard = [asyncio.create_task(publish(publisher))]
-                await asyncio.sleep(0.05)
-                unheard.append(asyncio.create_task(publish(publisher)))
-                await asyncio.sleep(1)
-                found = len(records(kafka, topic))
-            for each in unheard:
-                each.cancel()
-            return found
+                waiting = [asyncio.create_task(publish(publisher))]
+                await asyncio.sleep(0.1)
+                waiting += [asyncio.create_task(publish(publisher)) for _ in range(MANY - 1)]
+                await asyncio.sleep(0.1)
+                at_first = [*sizes]
+                await asyncio.sleep(0.6)
+                assert not any(each.done() for each in waiting)
+            return at_first, await asyncio.gather(*waiting)
 
-    assert asyncio.run(lying()) == 2
+    at_first, told = asyncio.run(eight())
+
+    assert at_first == [1]
+    assert sizes == [1, MANY - 1]
+    assert all(isinstance(each, Published) for each in told)
+
+
+def test_many_wait_for_a_batch_that_is_under_way_and_for_nothing_else(kafka: str) -> None:
+    """They go as soon as it is confirmed, and at once where none is under way, whatever the distance to the last."""
+    topic = new_topic(kafka)
+    sizes: list[int] = []
+
+    async def many(publisher: KafkaPublisher, number: int = MANY) -> list[asyncio.Task[Published | Exception]]:
+        waiting = [asyncio.create_task(publish(publisher)) for _ in range(number)]
+        await asyncio.sleep(0.1)
+        return waiting
+
+    async def thrice() -> tuple[list[int], list[Published | Exception]]:
+        async with publishing(kafka, topic, pace_seconds=60) as publisher:
+            counting(publisher, sizes)
+            with unconfirmed(publisher):
+                waiting = [*await many(publisher, 1), *await many(publisher)]
+                at_first = [*sizes]
+            async with asyncio.timeout(5):
+                told = await asyncio.gather(*waiting)
+                return at_first, [*told, *await asyncio.gather(*await many(publisher))]
+
+    at_first, told = asyncio.run(thrice())
+
+    assert at_first == [1]
+    assert sizes == [1, MANY, MANY]
+    assert all(isinstance(each, Published) for each in told)
 
 
 def test_a_fault_of_the_program_strands_nobody(kafka: str) -> None:
@@ -137,7 +159,7 @@ def test_a_fault_of_the_program_strands_nobody(kafka: str) -> None:
 
     async def three_and_one() -> list[type]:
         asyncio.get_running_loop().set_exception_handler(lambda _, told: heard.append(type(told["exception"])))
-        async with publishing(kafka, topic, linger_ms=50, max_records=3) as publisher:
+        async with publishing(kafka, topic, max_records=3) as publisher:
             values: list[Any] = [b"{}", "no bytes", b"{}"]
             async with asyncio.timeout(1):
                 together = await asyncio.gather(*(publish(publisher, each) for each in values))
@@ -166,12 +188,12 @@ def test_the_end_waits_for_nothing_for_ever(kafka: str, monkeypatch: pytest.Monk
 
 
 def test_a_partition_has_one_batch_at_a_time(kafka: str) -> None:
-    """With a batch under way in each partition, what lingered long enough goes as soon as one of them has ended."""
+    """With a batch under way in each partition, what gathers goes as soon as one of them has ended."""
     topic = new_topic(kafka)
     sent: list[int] = []
 
     async def one_too_many() -> tuple[list[int], Published | Exception]:
-        async with publishing(kafka, topic, linger_ms=1) as publisher:
+        async with publishing(kafka, topic, pace_seconds=0.001) as publisher:
             ends = [asyncio.Event(), asyncio.Event(), asyncio.Event()]
             ends[2].set()
 
@@ -207,13 +229,7 @@ def test_what_is_much_together_goes_in_several_batches(kafka: str, monkeypatch: 
 
     async def five() -> list[Published | Exception]:
         async with publishing(kafka, topic) as publisher:
-            append = publisher._appender.append
-
-            async def counted(records: Sequence[Record], partition: int, seconds: float) -> int:
-                sizes.append(len(records))
-                return await append(records, partition, seconds)
-
-            publisher._appender.append = counted  # type: ignore[method-assign]
+            counting(publisher, sizes)
             values = [b"x" * size for size in (300, 300, 300, 5_000, 10)]
             return await asyncio.gather(*(publish(publisher, value) for value in values))
 
@@ -232,7 +248,7 @@ def test_nobody_waits_longer_than_the_deadline(kafka: str, monkeypatch: pytest.M
     topic = new_topic(kafka)
 
     async def too_late() -> tuple[Published | Exception, Published | Exception]:
-        async with publishing(kafka, topic, linger_ms=1_000, max_records=2) as publisher:
+        async with publishing(kafka, topic, max_records=2) as publisher:
             with unconfirmed(publisher):
                 late = await publish(publisher)
                 await publish(publisher)
@@ -250,7 +266,7 @@ def test_what_is_under_way_together_shares_a_partition(kafka: str) -> None:
     topic = new_topic(kafka)
 
     async def twelve_customers() -> set[int]:
-        async with publishing(kafka, topic, linger_ms=50) as publisher:
+        async with publishing(kafka, topic) as publisher:
             all_at_once = (publish(publisher, key=b"cus_%d" % number) for number in range(12))
             return {at.partition for at in await asyncio.gather(*all_at_once) if isinstance(at, Published)}
 
