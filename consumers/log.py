@@ -48,12 +48,6 @@ than the batch took. A batch of three costs almost what one of thirty does, so t
 where there is time for small ones nobody waits. A record that comes alone waits for nothing, nor does a backlog.
 """
 
-REST_MS = 5
-"""
-How long Kafka may take for what has gathered, where a fetch was under way already. That one was answered with the first
-few of those records, the others are in the fetch that follows. Where none was, all of them are in the first.
-"""
-
 COMMIT_EVERY_S = 1.0
 
 
@@ -128,33 +122,28 @@ class Log:
         Returns early, with none, when a partition waits to be settled. Raises `AnotherLog` where Kafka lost records,
         `OffsetOutOfRange` where its copy is damaged, a retriable KafkaError where settling again says what is wrong.
         """
-        is_busy = self._rest()
+        self._rest()
         until = time.monotonic() + seconds
         while True:
             left_ms = int(1000 * (until - time.monotonic()))
-            found = self._poll_once(max(0, min(POLL_SLICE_MS, left_ms)), self._max_records)
+            found = self._poll_once(max(0, min(POLL_SLICE_MS, left_ms)))
             if found:
-                room = self._max_records - len(found)
-                if is_busy and room > 0 and self._consumer._fetcher.in_flight_fetches():
-                    found += self._poll_once(REST_MS, room)
                 is_all = len(found) < self._max_records
                 self._handed_out = (time.monotonic(), len(found)) if is_all else None
             if found or self.unsettled() or time.monotonic() >= until:
                 return found
 
-    def _rest(self) -> bool:
-        """Let records gather where the last poll had some, which have been seen to since; says whether that was so."""
-        if self._handed_out is None:
-            return False
-        at, records = self._handed_out
-        self._handed_out = None
-        time.sleep(min(time.monotonic() - at, LONGEST_REST_S * min(1.0, records / MANY_RECORDS)))
-        return True
+    def _rest(self) -> None:
+        """Let records gather where the last poll had some, which have been seen to since."""
+        if self._handed_out is not None:
+            at, records = self._handed_out
+            self._handed_out = None
+            time.sleep(min(time.monotonic() - at, LONGEST_REST_S * min(1.0, records / MANY_RECORDS)))
 
-    def _poll_once(self, timeout_ms: int, max_records: int) -> list[Record]:
+    def _poll_once(self, timeout_ms: int) -> list[Record]:
         self._keep_joining()
         try:
-            found = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
+            found = self._consumer.poll(timeout_ms=timeout_ms)
         except NoOffsetForPartitionError:  # kafka-python looks for a place to start before anyone can seek
             self.unsettle()  # all are, as a rule; one that it has forgotten would stand still unnoticed
             return []

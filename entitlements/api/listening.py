@@ -30,8 +30,8 @@ from entitlements.tail import Learnt, Seen, look
 
 log = logging.getLogger(__name__)
 
-TOGETHER_S = 0.002
-"""How long after a notification is looked: commits that follow one another closely are seen in one look."""
+APART_S = 0.004
+"""Looks that notifications are the reason for are so far apart: commits that follow closely are seen in one look."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 
@@ -125,9 +125,9 @@ class Listening:
                         for channel in (CHANGES_CHANNEL, SETTINGS_CHANNEL, FED_CHANNEL):
                             connection.execute(text(f"LISTEN {channel}"))
                         while not self._ending.is_set():
-                            self._look(connection)
+                            began = self._look(connection)
                             pause = FIRST_PAUSE_S
-                            self._wait(connection)
+                            self._wait(connection, began)
                     finally:
                         connection.invalidate()  # nobody else is to be given one that listens
             except (SQLAlchemyError, psycopg2.Error, OSError, ValueError) as error:
@@ -135,13 +135,15 @@ class Listening:
                 self._ending.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_S)
 
-    def _look(self, connection: Connection) -> None:
+    def _look(self, connection: Connection) -> float:
+        """Look and tell; when it began, by the monotonic clock."""
         began, at = self._monotonic(), self._clock()
         self._seen, learnt = look(connection, self._seen)
         self._note(None)
         self._told(Look(learnt=learnt, head=self._seen.head, began=began, at=at))
+        return began
 
-    def _wait(self, connection: Connection) -> None:
+    def _wait(self, connection: Connection, looked_at: float) -> None:
         """For a notification that is a reason to look, for being hurried, or for as long as looks may be apart."""
         listener: Any = connection.connection.dbapi_connection
         woken = self._wake[0] if self._wake else -1
@@ -155,7 +157,7 @@ class Listening:
             if hurried:
                 os.read(woken, 4096)
                 return
-        self._ending.wait(TOGETHER_S)
+        self._ending.wait(max(0.0, looked_at + APART_S - self._monotonic()))
         listener.poll()
         listener.notifies.clear()
 
