@@ -128,8 +128,12 @@ def decide(body: bytes, integration: Integration, traceparent: str) -> Publish |
         raise NotAnEvent("the body is not JSON") from None
 
 
-def record_of(event: Mapping[str, Any], integration: str, traceparent: str | None, *, incomplete: str = "") -> Publish:
-    """The record of an event of *integration*, redacted; raises `RecursionError` where it is nested too deeply."""
+def record_of(event: dict[str, Any], integration: str, traceparent: str | None, *, incomplete: str = "") -> Publish:
+    """
+    The record of an event of *integration*, redacted, which uses *event* up.
+
+    Raises `RecursionError` where it is nested too deeply.
+    """
     key, value, headers = encode_stripe(integration=integration, event=redacted(event), traceparent=traceparent)
     if incomplete:
         headers.append((INCOMPLETE, incomplete.encode()))

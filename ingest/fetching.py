@@ -205,6 +205,6 @@ class Fetching:
 
 def _record(event: Json, integration: str, traceparent: str | None, incomplete: str = "") -> Publish:
     try:
-        return record_of(event, integration, traceparent, incomplete=incomplete)
+        return record_of(dict(event), integration, traceparent, incomplete=incomplete)
     except RecursionError:
         raise NotAnEvent("the event is nested too deeply") from None

@@ -66,45 +66,42 @@ E_MAIL = re.compile(rf"(?<![^{_NO_PART}])[^{_NO_PART}]++@[^{_NO_PART}.]++(?:\.[^
 
 REMOVED_E_MAIL = "[e-mail removed]"
 
-NESTED = frozenset({dict, list})
 
-
-def redacted(event: Mapping[str, Any]) -> dict[str, Any]:
+def redacted(event: dict[str, Any]) -> dict[str, Any]:
     """
     *event* without personal data; ids, amounts and periods are as Stripe sent them.
 
     E-mail addresses are also replaced where they stand in other text or in a metadata key. Metadata is anybody's: it
     loses the listed keys and e-mail addresses as all else does, but a text under `PLAN_KEY` stays as it is: a plan
-    may have any name. *event* is not changed.
+    may have any name. *event* is used up: it is taken out of *event* itself, for a copy takes half as long again.
     """
-    kept = _kept(event)
+    _take_out(event)
     # Few events have an @ left by now. To look once, in their bytes, takes a tenth of the time of looking in each text.
-    return _masked(kept) if b"@" in msgspec.json.encode(kept) else kept
+    return _masked(event) if b"@" in msgspec.json.encode(event) else event
 
 
-def _kept(members: Mapping[str, Any]) -> dict[str, Any]:
-    """What is not listed, all the way down."""
+def _take_out(members: dict[str, Any], *, is_metadata: bool = False) -> None:
+    """What is listed, all the way down."""
     about = members.get("object")
-    if type(about) is str and about in ABOUT_PEOPLE:
-        members = {key: value for key, value in members.items() if key in KEPT_OF_PEOPLE}
-    return {
-        key: value if type(value) not in NESTED else _kept_within(value, is_metadata=key == "metadata")
-        for key, value in members.items()
-        if key not in PERSONAL
-    }
+    # Metadata's keys are the merchant's own: one that is called `object` does not make a person or a card of them.
+    is_of_people = not is_metadata and type(about) is str and about in ABOUT_PEOPLE
+    for key in members.keys() - KEPT_OF_PEOPLE if is_of_people else PERSONAL.intersection(members):
+        del members[key]
+    for key, value in members.items():
+        kind = type(value)
+        if kind is dict:
+            _take_out(value, is_metadata=key == "metadata")
+        elif kind is list:
+            _take_out_of_each(value)
 
 
-def _kept_within(value: Any, *, is_metadata: bool = False) -> Any:
-    if type(value) is list:
-        return [item if type(item) not in NESTED else _kept_within(item) for item in value]
-    if not is_metadata:
-        return _kept(value)
-    # Its keys are the merchant's own: one that is called `object` does not make a person or a card of them.
-    return {
-        key: member if type(member) not in NESTED else _kept_within(member)
-        for key, member in value.items()
-        if key not in PERSONAL
-    }
+def _take_out_of_each(items: list[Any]) -> None:
+    for item in items:
+        kind = type(item)
+        if kind is dict:
+            _take_out(item)
+        elif kind is list:
+            _take_out_of_each(item)
 
 
 def _masked(members: Mapping[str, Any], *, is_metadata: bool = False) -> dict[str, Any]:

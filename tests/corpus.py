@@ -102,7 +102,7 @@ def outcome_of(whole: Json) -> tuple[Outcome, str]:
             case Publish() as published:
                 return _consumed(published)
             case Short(event=short):
-                return _consumed(record_of(short, integration.name, None))
+                return _consumed(record_of(dict(short), integration.name, None))
             case Thin():
                 raise AssertionError("there are no thin events in the corpus yet: say what becomes of them")
     except NotAnEvent as error:

@@ -187,7 +187,7 @@ def test_what_is_missing_of_an_event_is_said(changes: dict[str, Any], fault: str
         (b'"evt_1"', "not an object"),
         (b"[" * 100_000, "nested too deeply"),
         (
-            body_of(event(about={"deep": 1})).replace(b'"deep": 1', b'"deep":' + b"[" * 700 + b"]" * 700),
+            body_of(event(about={"deep": 1})).replace(b'"deep": 1', b'"deep":' + b"[" * 990 + b"]" * 990),
             "nested too deeply",
         ),
     ],
