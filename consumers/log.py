@@ -41,11 +41,9 @@ METADATA_AGE_MS = 30_000
 
 LONGEST_BATCH_MS = 60_000
 POLL_SLICE_MS = 100
-LONGEST_REST_S, MANY_RECORDS = 0.025, 128
+REST_A_RECORD_S, BATCH_AND_REST_S = 0.0002, 0.020
 """
-How long records may gather after a batch: after one of many so long, after a smaller one as much less, and never longer
-than the batch took. A batch of three costs almost what one of thirty does, so the busier it is, the larger they get;
-where there is time for small ones nobody waits. A record that comes alone waits for nothing, nor does a backlog.
+How long records may gather after a batch, for each that it had, and how long the batch and that may take together.
 """
 
 COMMIT_EVERY_S = 1.0
@@ -67,6 +65,16 @@ class Source:
     fetch_bytes: int = 4 * MAX_MESSAGE_BYTES
     session_timeout_ms: int = 6_000
     heartbeat_interval_ms: int = 2_000
+
+
+def rest_s(took_s: float, records: int) -> float:
+    """
+    How long records may gather after a batch, in seconds; never longer than it took.
+
+    A batch of three costs almost what one of thirty does, so the busier it is, the larger they get. Where there is time
+    for small ones nobody waits, nor where a large one has left none; who comes alone, hardly.
+    """
+    return max(0.0, min(took_s, REST_A_RECORD_S * records, BATCH_AND_REST_S - took_s))
 
 
 class Log:
@@ -138,7 +146,7 @@ class Log:
         if self._handed_out is not None:
             at, records = self._handed_out
             self._handed_out = None
-            time.sleep(min(time.monotonic() - at, LONGEST_REST_S * min(1.0, records / MANY_RECORDS)))
+            time.sleep(rest_s(time.monotonic() - at, records))
 
     def _poll_once(self, timeout_ms: int) -> list[Record]:
         self._keep_joining()

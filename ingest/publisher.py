@@ -31,7 +31,7 @@ APPEND_SECONDS = 4.5
 LOOK_SECONDS = 0.25
 """How often it is seen to that nobody waits longer."""
 
-PACE_SECONDS = 0.003
+PACE_SECONDS = 0.0045
 """From one batch to the next, for each costs as much as many records; who comes alone waits for nothing."""
 
 MANY = 8
