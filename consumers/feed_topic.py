@@ -68,7 +68,14 @@ class FeedTopic:
                 sent.append(self._producer.send(self._topic, key=key, value=value, headers=headers))
             for each in sent:
                 each.get(timeout=CONFIRM_S)
-            self._producer.commit_transaction()
+            self._commit()
+
+    def _commit(self) -> None:
+        """As `commit_transaction` does, which in kafka-python 3.0 waits for ever where no answer comes."""
+        committed = self._producer._transaction_manager.begin_commit()
+        self._producer._sender.wakeup()
+        if not committed.wait(timeout_ms=int(CONFIRM_S * 1000)):
+            raise KafkaTimeoutError(f"Kafka did not commit within {CONFIRM_S} s")
 
     def close(self) -> None:
         """Disconnect; what was not confirmed is given up."""

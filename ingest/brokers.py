@@ -9,6 +9,7 @@ the thread did (DECISIONS 71).
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -26,10 +27,30 @@ TURN_SECONDS = 0.05
 ANSWER_MS = 4_000
 """How long a broker may take to answer before the connection to it is given up."""
 
+CONNECT_MS = 2_000
+"""
+How long a connection may take to come about; kafka-python would wait for 10 to 30 s. While one is being made, it is
+asked before all others, which are busier: a broker that hangs would leave us without metadata, and all of them away.
+"""
+
+KEEP_ALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 3),  # seconds
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
+"""
+A host that vanished is noticed after 6 s where we wait for it to speak, as in a TLS hello, for which kafka-python has
+no limit of time. Elsewhere in the protocol `ANSWER_MS` is sooner.
+"""
+
 SETTINGS: Mapping[str, Any] = {
     "api_version": (4, 0),  # what is spoken to the brokers
     "proxy_url": "aside://",  # no proxy, but `_AddressesAside`
     "request_timeout_ms": ANSWER_MS,
+    "socket_options": [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *KEEP_ALIVE],
+    "socket_connection_setup_timeout_ms": CONNECT_MS,
+    "socket_connection_setup_timeout_max_ms": CONNECT_MS,
     "max_in_flight_requests_per_connection": 1_000,  # who asks has one for each partition: bound enough
     "metadata_max_age_ms": 1_000,
     "reconnect_backoff_max_ms": 1_000,
@@ -57,6 +78,7 @@ class Brokers:
         self._cluster.config["allow_auto_create_topics"] = False  # which nobody passes on
         self._cluster.add_listener(self._heard)
         self._cluster.add_topic(topic)
+        self._is_closed = False
         self._loop.add_reader(self._wire, self._take_turn)
         self._turns = asyncio.create_task(self._take_turns())
 
@@ -90,9 +112,12 @@ class Brokers:
 
     def look_up_leaders(self) -> None:
         """Ask for the metadata now, for they seem to be out of date."""
-        self._cluster.request_update()
+        if not self._is_closed:
+            self._cluster.request_update()
 
     async def _ask(self, request: Any, node: Any) -> Any:
+        if self._is_closed:
+            raise errors.KafkaError("these brokers were let go of")
         answer = self._loop.create_future()
 
         def answered(told: Any) -> None:
@@ -110,6 +135,8 @@ class Brokers:
 
     def _take_turn(self) -> None:
         """Let kafka-python do all that it can do without waiting."""
+        if self._is_closed:  # by what this turn itself woke, or before a question
+            return
         self._net.poll(timeout_ms=0)
         self._net.drain()
 
@@ -125,6 +152,10 @@ class Brokers:
         """Let go of the brokers; whoever waits for an answer is told so."""
         self._turns.cancel()
         self._loop.remove_reader(self._wire)
+        for connection in [*self._connections._conns.values()]:
+            connection.close(errors.KafkaConnectionError("let go of"))
+        self._take_turn()
+        self._is_closed = True
         self._connections.close()
         self._net.close()
 
@@ -145,7 +176,10 @@ class _AddressesAside(KafkaNetSocket):  # type: ignore[misc]  # kafka-python, wh
         found = Future()
 
         def look_up() -> None:
-            addresses = super(_AddressesAside, self).dns_lookup(*addrinfo)
+            try:
+                addresses = super(_AddressesAside, self).dns_lookup(*addrinfo)
+            except (OSError, ValueError):  # no name at all, such as one with an empty label
+                addresses = []
             with suppress(RuntimeError):  # closed meanwhile
                 net.call_soon_threadsafe(lambda: found.success(addresses))
 

@@ -103,21 +103,22 @@ class KafkaPublisher:
 
     async def close(self) -> None:
         """Wait for what is under way, at most `CLOSE_SECONDS`, and let go of the brokers."""
+        until = self._loop.time() + CLOSE_SECONDS
+        while (self._gathered or self._batches) and (left := until - self._loop.time()) > 0:
+            self._hand_over()
+            if self._batches:
+                await asyncio.wait(self._batches.values(), timeout=left)
         self._watch.cancel()
         with suppress(asyncio.CancelledError):
             await self._watch
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                while self._gathered or self._batches:
-                    self._hand_over()
-                    await asyncio.gather(*self._batches.values(), return_exceptions=True)
-        except TimeoutError:
+        if self._under_way:
             log.warning("let go of Kafka with %d records unconfirmed", len(self._under_way))
-        finally:
-            for batch in self._batches.values():
-                batch.cancel()
-            await asyncio.gather(*self._batches.values(), return_exceptions=True)
-            self._brokers.close()
+        self._under_way.let_go(self._gathered, PublishFailed(ENDING))
+        self._gathered = []  # or a batch that ends would have the next one sent
+        for batch in self._batches.values():
+            batch.cancel()
+        await asyncio.gather(*self._batches.values(), return_exceptions=True)
+        self._brokers.close()
 
     def ready(self) -> bool:
         """Whether the brokers answered lately and have the topic."""
@@ -215,8 +216,13 @@ class KafkaPublisher:
                 log.warning(
                     "looking for Kafka's brokers anew: nothing was heard of them for %.0f s", RENEW_AFTER_SECONDS
                 )
-                self._brokers.close()
-                self._connect()
+                silent = self._brokers
+                try:
+                    self._connect()
+                except OSError as error:  # no file descriptor is left
+                    log.warning("could not look for Kafka's brokers: %s", error)
+                else:
+                    silent.close()
 
     def _connect(self) -> None:
         self._brokers = Brokers(self._bootstrap_servers, self._topic, self._security)

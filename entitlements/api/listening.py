@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 APART_S = 0.004
 """Looks that notifications are the reason for are so far apart: commits that follow closely are seen in one look."""
 
+SHORTEST_S = 0.001
+"""From the end of a look to the next one, however long it took: the thread that answers needs its turns."""
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 
 
@@ -157,7 +160,7 @@ class Listening:
             if hurried:
                 os.read(woken, 4096)
                 return
-        self._ending.wait(max(0.0, looked_at + APART_S - self._monotonic()))
+        self._ending.wait(max(SHORTEST_S, looked_at + APART_S - self._monotonic()))
         listener.poll()
         listener.notifies.clear()
 

@@ -34,6 +34,7 @@ STANDARD_LIBRARY = {
     ),
     "pathlib": ("entitlements/migrations",),  # the SQL that stands beside its step
     "secrets": ("entitlements/api/keys.py",),  # API keys are made where they are told
+    "socket": ("ingest/brokers.py",),  # the options of sockets that kafka-python makes
     "selectors.DefaultSelector": ("ingest/brokers.py",),  # which the event loop watches for kafka-python
     "select": ("consumers/relay.py", "entitlements/api/listening.py"),
     "threading": (

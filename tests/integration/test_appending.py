@@ -175,6 +175,58 @@ def test_a_name_server_that_is_silent_does_not_stop_the_loop(monkeypatch: pytest
     assert asyncio.run(longest_pause()) < 0.5
 
 
+def test_a_name_that_is_none_holds_up_no_other(kafka: str) -> None:
+    """A bootstrap server whose name can't be looked up at all is passed over, whichever is tried first."""
+    topic = new_topic(kafka)
+
+    async def have_topic() -> bool:
+        brokers = Brokers(["kafka..svc:9092", kafka], topic, {})
+        try:
+            async with asyncio.timeout(5):
+                while not brokers.have_topic():
+                    await asyncio.sleep(0.01)
+            return True
+        finally:
+            brokers.close()
+
+    async def eight_times() -> list[bool]:
+        return list(await asyncio.gather(*(have_topic() for _ in range(8))))
+
+    assert asyncio.run(eight_times()) == [True] * 8
+
+
+def test_a_host_that_vanishes_is_noticed(kafka: str) -> None:
+    """The kernel asks after a silent host within seconds, and small packets go at once."""
+    topic = new_topic(kafka)
+
+    async def of_sockets() -> list[tuple[int, ...]]:
+        async with appending(kafka, topic) as (brokers, appender):
+            await appender.append(some(b"first"), 0, 10)
+            asked = ((socket.SOL_SOCKET, socket.SO_KEEPALIVE), (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE))
+            both = (*asked, (socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            sockets = [each.transport._sock for each in brokers._connections._conns.values()]
+            return [tuple(each.getsockopt(*option) for option in both) for each in sockets]
+
+    assert set(asyncio.run(of_sockets())) == {(1, 3, 1)}
+
+
+def test_who_asks_as_the_brokers_are_let_go_of_is_told(kafka: str) -> None:
+    """A question that is under way, and one that comes after, fail as Kafka's own do."""
+    topic = new_topic(kafka)
+
+    async def asked() -> list[str]:
+        async with appending(kafka, topic) as (brokers, appender):
+            await appender.append(some(b"first"), 0, 10)
+            under_way = asyncio.create_task(appender.append(some(b"second"), 0, 10))
+            await asyncio.sleep(0)
+            brokers.close()
+            after = appender.append(some(b"third"), 0, 0.5)
+            told = await asyncio.wait_for(asyncio.gather(under_way, after, return_exceptions=True), 2)
+            return [type(each).__name__ for each in told]
+
+    assert asyncio.run(asked()) == ["NotAppended", "NotAppended"]
+
+
 @pytest.fixture(autouse=True)
 def nothing_unheard(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """No task and no callback of these tests ends in an exception that nobody takes."""

@@ -187,6 +187,34 @@ def test_the_end_waits_for_nothing_for_ever(kafka: str, monkeypatch: pytest.Monk
     assert "ends" in str(asyncio.run(closed()))
 
 
+def test_the_end_leaves_nobody_untold(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than there are partitions wait for a Kafka that is silent: all are told at the end, and no batch goes on."""
+    topic = new_topic(kafka)
+    monkeypatch.setattr("ingest.publisher.CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr("ingest.publisher.BATCH_BYTES", 1)
+
+    async def ten_left_alone() -> tuple[list[str], int, int]:
+        async with publishing(kafka, topic) as publisher:
+            tried = 0
+
+            async def silent(*_: Any) -> int:
+                nonlocal tried
+                tried += 1
+                await asyncio.sleep(60)
+                return 0
+
+            monkeypatch.setattr(publisher._appender, "append", silent)
+            waiting = [asyncio.create_task(publish(publisher)) for _ in range(10)]
+            await asyncio.sleep(0.1)
+        told = await asyncio.wait_for(asyncio.gather(*waiting), 1)
+        return [str(each) for each in told], tried, len(publisher._batches)
+
+    told, tried, under_way = asyncio.run(ten_left_alone())
+
+    assert set(told) == {"This process ends, and did not hear from Kafka whether it has the event"}
+    assert (tried, under_way) == (2, 0)  # of partitions, and of batches afterwards
+
+
 def test_a_partition_has_one_batch_at_a_time(kafka: str) -> None:
     """With a batch under way in each partition, what gathers goes as soon as one of them has ended."""
     topic = new_topic(kafka)

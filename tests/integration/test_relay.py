@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from kafka.errors import KafkaError, NodeNotReadyError
+from kafka.errors import KafkaError, KafkaTimeoutError, NodeNotReadyError
+from kafka.producer.transaction_manager import TransactionalRequestResult
 
 from consumers import relay
 from consumers.feed_topic import FeedTopic
@@ -149,6 +150,24 @@ def test_a_relay_that_was_overtaken_can_publish_no_more(ground: Ground) -> None:
     stale.close()
 
     assert [each.customer for each in sorted(ground.published(), key=lambda each: each.seq)] == ["cus_1", "cus_2"]
+
+
+def test_a_commit_that_nobody_confirms_is_waited_for_no_longer_than_a_record(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kafka-python waits for ever; the relay opens the topic anew, and goes on."""
+    with ground.relaying():
+        learnt(ground.engine, line("cus_1"))
+        wait_until(ground.all_is_published, "published")
+    with ground.engine.begin() as connection:
+        identity = feed.identity(connection)
+    topic = FeedTopic(ground.source, identity, topic=ground.topic)
+    monkeypatch.setattr("consumers.feed_topic.CONFIRM_S", 0.5)
+    monkeypatch.setattr(topic._producer._transaction_manager, "begin_commit", TransactionalRequestResult)
+
+    with pytest.raises(KafkaTimeoutError, match="did not commit"):
+        topic.publish(behind(ground.engine))
+    topic.close()
 
 
 def test_a_relay_that_wakes_while_it_opens_the_topic_publishes_nothing_older(ground: Ground) -> None:
