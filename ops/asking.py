@@ -16,6 +16,7 @@ from typing import Any
 from entitlements.api.answers import rfc3339
 
 PATIENCE_S = 15.0
+"""How long an answer is waited for, where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +33,18 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """Both listeners, and what is needed to be let in."""
+    """Both listeners, what is needed to be let in, and for how long an answer is waited for."""
 
     ingest: str
     query: str
     token: str
+    patience_s: float = PATIENCE_S
 
     def deliver(self, event: Mapping[str, Any], *, integration: str, secret: str, at: datetime) -> Told:
         """Send a Stripe event as Stripe does, signed at *at*."""
         body = json.dumps(event, indent=2).encode()
         headers = {"Content-Type": "application/json", "Stripe-Signature": signature(body, secret, at)}
-        return _ask("POST", f"{self.ingest}/webhooks/stripe/{integration}", body, headers)
+        return self._ask("POST", f"{self.ingest}/webhooks/stripe/{integration}", body, headers)
 
     def evaluate(self, *, customer: str, api: str, at: datetime) -> Told:
         """Ask as a gateway does (AuthZEN), about a moment."""
@@ -53,16 +55,16 @@ class Edge:
             "context": {"time": rfc3339(at)},
         }
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        return _ask("POST", f"{self.query}/access/v1/evaluation", json.dumps(question).encode(), headers)
+        return self._ask("POST", f"{self.query}/access/v1/evaluation", json.dumps(question).encode(), headers)
 
     def explain(self, *, customer: str, api: str, at: datetime) -> Told:
         """Ask why, about a moment."""
         question = urllib.parse.urlencode({"customer": customer, "api": api, "at": rfc3339(at)})
-        return _ask("GET", f"{self.query}/v1/explain?{question}", None, {"Authorization": f"Bearer {self.token}"})
+        return self._ask("GET", f"{self.query}/v1/explain?{question}", None, {"Authorization": f"Bearer {self.token}"})
 
     def next_offsets(self) -> Mapping[str, Mapping[str, int]]:
         """How far each consumer group is, by `topic-partition`."""
-        told = _ask("GET", f"{self.query}/v1/progress", None, {"Authorization": f"Bearer {self.token}"})
+        told = self._ask("GET", f"{self.query}/v1/progress", None, {"Authorization": f"Bearer {self.token}"})
         groups: Mapping[str, Mapping[str, int]] = told.body.get("groups", {})
         return groups
 
@@ -71,13 +73,16 @@ class Edge:
         waiting = []
         for name, url in (("ingest", self.ingest), ("query", self.query)):
             try:
-                told = _ask("GET", f"{url}/readyz", None, {})
+                told = self._ask("GET", f"{url}/readyz", None, {})
             except NoAnswer:
                 waiting.append(f"{name} does not answer yet")
             else:
                 if told.status != 200:
                     waiting.append(f"{name}: {told.body.get('detail') or told.body.get('status') or told.status}")
         return tuple(waiting)
+
+    def _ask(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Told:
+        return _ask(method, url, body, headers, self.patience_s)
 
 
 def signature(body: bytes, secret: str, at: datetime) -> str:
@@ -103,10 +108,10 @@ def wait_for(what: Callable[[], bool], *, seconds: float, pause: Callable[[], No
     return what()
 
 
-def _ask(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Told:
+def _ask(method: str, url: str, body: bytes | None, headers: Mapping[str, str], patience_s: float) -> Told:
     request = urllib.request.Request(url, data=body, headers=dict(headers), method=method)  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310  # our own listeners' URLs
+        with urllib.request.urlopen(request, timeout=patience_s) as answer:  # noqa: S310  # our own listeners' URLs
             return Told(status=answer.status, body=_json(answer.read()))
     except urllib.error.HTTPError as error:
         with error:

@@ -30,7 +30,7 @@ from ops.settings import Environment
 from ops.supervisor import interrupted_once
 from tests.acceptance.kills import Kills, absences, killing, targets
 from tests.acceptance.reckoning import Reckoning
-from tests.acceptance.relay import Relay, relaying
+from tests.acceptance.relay import PATIENCE_S, Relay, relaying
 from tests.acceptance.running import TOKEN, Running, up
 from tests.acceptance.shared import SECRET, SHARED
 
@@ -95,7 +95,7 @@ def sea(folder: Path, given: Mapping[str, str], catalog: Path, *, instances: int
             until_end.enter_context(relaying([url.removeprefix("http://") for url in urls]))
             for urls in zip(*((each.edge.ingest, each.edge.query) for each in programs), strict=True)
         )
-        edge = Edge(ingest=ingest.url, query=query.url, token=TOKEN)
+        edge = Edge(ingest=ingest.url, query=query.url, token=TOKEN, patience_s=PATIENCE_S + 15)
         yield Sea(programs=programs, environment=given, edge=edge, ingest=ingest, query=query)
 
 
