@@ -12,7 +12,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from selectors import DefaultSelector
 from typing import Any
 
@@ -186,8 +186,18 @@ class _AddressesAside(KafkaNetSocket):  # type: ignore[misc]  # kafka-python, wh
         threading.Thread(target=look_up, daemon=True).start()
         failure: Exception = errors.KafkaConnectionError("no address is known of {}:{}".format(*addrinfo))
         for address in await found:
-            try:
-                return await super().connect(net, address, socket_options, timeout_at=timeout_at)
-            except (OSError, errors.KafkaConnectionError) as error:
-                failure = error
+            with ExitStack() as unless_connected:
+                unless_connected.callback(lambda: self._made.close())
+                try:
+                    connected = await super().connect(net, address, socket_options, timeout_at=timeout_at)
+                except (OSError, errors.KafkaConnectionError) as error:
+                    failure = error
+                else:
+                    unless_connected.pop_all()
+                    return connected
         raise failure
+
+    def socket(self, family: int, sock_type: int, proto: int) -> Any:
+        """One that is closed if nothing comes of it; kafka-python leaves that to the garbage collector."""
+        self._made = super().socket(family, sock_type, proto)
+        return self._made

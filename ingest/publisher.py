@@ -104,21 +104,20 @@ class KafkaPublisher:
     async def close(self) -> None:
         """Wait for what is under way, at most `CLOSE_SECONDS`, and let go of the brokers."""
         until = self._loop.time() + CLOSE_SECONDS
-        while (self._gathered or self._batches) and (left := until - self._loop.time()) > 0:
-            self._hand_over()
-            if self._batches:
-                await asyncio.wait(self._batches.values(), timeout=left)
-        self._watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._watch
-        if self._under_way:
-            log.warning("let go of Kafka with %d records unconfirmed", len(self._under_way))
-        self._under_way.let_go(self._gathered, PublishFailed(ENDING))
-        self._gathered = []  # or a batch that ends would have the next one sent
-        for batch in self._batches.values():
-            batch.cancel()
-        await asyncio.gather(*self._batches.values(), return_exceptions=True)
-        self._brokers.close()
+        try:
+            while (self._gathered or self._batches) and (left := until - self._loop.time()) > 0:
+                self._hand_over()
+                if self._batches:
+                    await asyncio.wait(self._batches.values(), timeout=left)
+        finally:
+            if self._under_way:
+                log.warning("let go of Kafka with %d records unconfirmed", len(self._under_way))
+            self._under_way.let_go(self._gathered, PublishFailed(ENDING))
+            self._gathered = []  # or a batch that ends would have the next one sent
+            for task in (self._watch, *self._batches.values()):
+                task.cancel()
+            await asyncio.gather(self._watch, *self._batches.values(), return_exceptions=True)
+            self._brokers.close()
 
     def ready(self) -> bool:
         """Whether the brokers answered lately and have the topic."""

@@ -90,7 +90,7 @@ def _take_out(members: dict[str, Any], *, is_metadata: bool = False) -> None:
     for key, value in members.items():
         kind = type(value)
         if kind is dict:
-            _take_out(value, is_metadata=key == "metadata")
+            _take_out(value, is_metadata=key == "metadata" and not is_metadata)
         elif kind is list:
             _take_out_of_each(value)
 

@@ -82,7 +82,15 @@ class Edge:
         return tuple(waiting)
 
     def _ask(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Told:
-        return _ask(method, url, body, headers, self.patience_s)
+        request = urllib.request.Request(url, data=body, headers=dict(headers), method=method)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=self.patience_s) as answer:  # noqa: S310  # our own listeners' URLs
+                return Told(status=answer.status, body=_json(answer.read()))
+        except urllib.error.HTTPError as error:
+            with error:
+                return Told(status=error.code, body=_json(error.read()))
+        except (OSError, urllib.error.URLError) as error:
+            raise NoAnswer(f"{url} does not answer: {error}") from error
 
 
 def signature(body: bytes, secret: str, at: datetime) -> str:
@@ -106,18 +114,6 @@ def wait_for(what: Callable[[], bool], *, seconds: float, pause: Callable[[], No
             return True
         pause()
     return what()
-
-
-def _ask(method: str, url: str, body: bytes | None, headers: Mapping[str, str], patience_s: float) -> Told:
-    request = urllib.request.Request(url, data=body, headers=dict(headers), method=method)  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=patience_s) as answer:  # noqa: S310  # our own listeners' URLs
-            return Told(status=answer.status, body=_json(answer.read()))
-    except urllib.error.HTTPError as error:
-        with error:
-            return Told(status=error.code, body=_json(error.read()))
-    except (OSError, urllib.error.URLError) as error:
-        raise NoAnswer(f"{url} does not answer: {error}") from error
 
 
 def _json(text: bytes) -> Mapping[str, Any]:

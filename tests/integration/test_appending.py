@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,6 +14,8 @@ from kafka import errors
 from ingest.appending import Appender, NotAppended, Record
 from ingest.brokers import Brokers
 from tests.ingesting import new_topic, records
+
+pytestmark = pytest.mark.usefixtures("nothing_unheard")
 
 Ask = Callable[[int, Any], Awaitable[Any]]
 
@@ -152,49 +153,6 @@ def test_a_connection_that_is_cut_costs_no_record(kafka: str) -> None:
     assert [value for _, _, value, _ in lying(kafka, topic)] == [b"%d" % number for number in range(40)]
 
 
-def test_a_name_server_that_is_silent_does_not_stop_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Addresses are asked for aside: what else the loop has to do goes on, and closing waits for nobody."""
-
-    def silent(*_: Any, **__: Any) -> list[Any]:
-        time.sleep(1)
-        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
-
-    monkeypatch.setattr(socket, "getaddrinfo", silent)
-
-    async def longest_pause() -> float:
-        brokers, pauses = Brokers(["kafka.example:9092"], "events", {}), []
-        try:
-            for _ in range(50):
-                began = time.monotonic()
-                await asyncio.sleep(0.01)
-                pauses.append(time.monotonic() - began)
-        finally:
-            brokers.close()
-        return max(pauses)
-
-    assert asyncio.run(longest_pause()) < 0.5
-
-
-def test_a_name_that_is_none_holds_up_no_other(kafka: str) -> None:
-    """A bootstrap server whose name can't be looked up at all is passed over, whichever is tried first."""
-    topic = new_topic(kafka)
-
-    async def have_topic() -> bool:
-        brokers = Brokers(["kafka..svc:9092", kafka], topic, {})
-        try:
-            async with asyncio.timeout(5):
-                while not brokers.have_topic():
-                    await asyncio.sleep(0.01)
-            return True
-        finally:
-            brokers.close()
-
-    async def eight_times() -> list[bool]:
-        return list(await asyncio.gather(*(have_topic() for _ in range(8))))
-
-    assert asyncio.run(eight_times()) == [True] * 8
-
-
 def test_a_host_that_vanishes_is_noticed(kafka: str) -> None:
     """The kernel asks after a silent host within seconds, and small packets go at once."""
     topic = new_topic(kafka)
@@ -225,10 +183,3 @@ def test_who_asks_as_the_brokers_are_let_go_of_is_told(kafka: str) -> None:
             return [type(each).__name__ for each in told]
 
     assert asyncio.run(asked()) == ["NotAppended", "NotAppended"]
-
-
-@pytest.fixture(autouse=True)
-def nothing_unheard(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No task and no callback of these tests ends in an exception that nobody takes."""
-    yield
-    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []

@@ -7,6 +7,7 @@ Long because all of them hold the one publisher back in the same way.
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -213,6 +214,37 @@ def test_the_end_leaves_nobody_untold(kafka: str, monkeypatch: pytest.MonkeyPatc
 
     assert set(told) == {"This process ends, and did not hear from Kafka whether it has the event"}
     assert (tried, under_way) == (2, 0)  # of partitions, and of batches afterwards
+
+
+def test_brokers_that_could_not_be_looked_for_anew_are_looked_for_again(
+    kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a file descriptor for it those of before stay, and whoever watches over deadlines goes on."""
+    topic = new_topic(kafka)
+    monkeypatch.setattr("ingest.publisher.LOOK_SECONDS", 0.02)
+
+    async def without_descriptors_at_first() -> tuple[int, Published | Exception]:
+        async with publishing(kafka, topic) as publisher:
+            tried, connect, done = 0, publisher._connect, asyncio.Event()
+
+            def connect_at_last() -> None:
+                nonlocal tried
+                tried += 1
+                if tried < 3:
+                    raise OSError(errno.EMFILE, "Too many open files")
+                monkeypatch.setattr("ingest.publisher.RENEW_AFTER_SECONDS", 60.0)
+                connect()
+                done.set()
+
+            monkeypatch.setattr(publisher, "_connect", connect_at_last)
+            monkeypatch.setattr("ingest.publisher.RENEW_AFTER_SECONDS", -1.0)
+            await asyncio.wait_for(done.wait(), 5)
+            return tried, await publish(publisher)
+
+    tried, told = asyncio.run(without_descriptors_at_first())
+
+    assert tried == 3
+    assert type(told) is Published
 
 
 def test_a_partition_has_one_batch_at_a_time(kafka: str) -> None:
