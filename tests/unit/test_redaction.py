@@ -188,6 +188,13 @@ def test_metadata_loses_what_all_else_loses() -> None:
     assert redacted({"metadata": metadata}) == {"metadata": {"by": REMOVED_E_MAIL, "order": "1"}}
 
 
+def test_a_card_is_one_within_the_metadata_of_metadata_too() -> None:
+    """Only the keys of metadata itself are the merchant's; what is called so within it is as all else."""
+    card = {"object": "card", "last4": "4242", "brand": "visa"}
+
+    assert redacted({"metadata": {"metadata": card}}) == redacted({"metadata": {"other": card}})
+
+
 @pytest.mark.parametrize("kind", [None, "invoice", *sorted(ABOUT_PEOPLE)])
 @pytest.mark.parametrize("plan", ["enterprise", "gold@example.com", "Jane Doe's", ""])
 def test_the_plan_in_metadata_survives(kind: str | None, plan: str) -> None:
