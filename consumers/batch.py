@@ -7,7 +7,7 @@ dead letter. Long because what is done together and what is done again record by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +20,7 @@ from consumers.record import Partition, Record
 from consumers.verdicts import Decode, Fact, Group, Positions, Verdict, decided
 from entitlements import ledger
 from entitlements.ledger import Fenced, Outcome, Position
-from entitlements.rows import quoted
+from entitlements.rows import SEES, Filled, quoted, send
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,46 +39,66 @@ class Taken:
 
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
-Keep = Callable[[Connection, Positions, Taken], None]
-"""Notes in the batch's transaction what it came to, given the positions before it. Raises where it must not count."""
+Keep = Callable[[Connection, Positions, Taken, Sequence[Filled]], None]
+"""
+Notes in the batch's transaction what it came to, given the positions before it, and sends what is left of its
+provenance. Raises where the batch must not count.
+"""
 
 
-Note = Callable[[Connection, Sequence[Mapping[str, Any]]], None]
-"""How provenance is written: `ledger.write_provenance` or, by who alone writes to a schema, `copy_provenance`."""
+Note = Callable[[Connection, Sequence[Mapping[str, Any]]], Sequence[Filled]]
+"""How provenance is written: gives what is left to send."""
 
 
-def advance(connection: Connection, before: Positions, taken: Taken) -> None:
+def in_passing(_: Connection, rows: Sequence[Mapping[str, Any]]) -> Sequence[Filled]:
+    """With what is kept of the batch, in one message."""
+    return ledger.noted(rows)
+
+
+def copied(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Sequence[Filled]:
+    """At once, by who alone writes to a schema (`ledger.copy_provenance`)."""
+    ledger.copy_provenance(connection, rows)
+    return ()
+
+
+def advance(connection: Connection, before: Positions, taken: Taken, noted: Sequence[Filled]) -> None:
     """
     What a consumer keeps: whom it learnt something about, and where its groups go on. Raises `Fenced` where another
     instance was faster.
     """
-    announce(connection, taken)
-    move_on(connection, before, taken)
+    move_on(connection, before, taken, (*noted, *ledger.changed(concerned(taken))))
 
 
-def announce(connection: Connection, taken: Taken) -> None:
+def announce(connection: Connection, taken: Taken, noted: Sequence[Filled]) -> None:
     """Note whom the batch concerns, for the relay and for whoever remembers answers."""
+    if left := (*noted, *ledger.changed(concerned(taken))):
+        send(connection, *left)
+
+
+def concerned(taken: Taken) -> Collection[tuple[str, str | None, str | None, str | None]]:
+    """Whom the batch concerns, each once, by the first group that learnt something: see `ledger.changed`."""
     learnt = taken.learnt
-    concerned = {
+    whom = {
         _concerned(fact): group
         for group in reversed(tuple(learnt))
         for fact in learnt[group]
         if not _concerns_nobody(fact)
     }
-    ledger.write_changes(connection, {(group, *whom) for whom, group in concerned.items()})  # whom, once a batch
+    return [(group, *each) for each, group in whom.items()]
 
 
-def move_on(connection: Connection, before: Positions, taken: Taken) -> None:
+def move_on(connection: Connection, before: Positions, taken: Taken, noted: Sequence[Filled]) -> None:
     """Where the groups go on, and no more: in a schema that serves nobody."""
     moved = ((before[key], now) for key, now in taken.positions.items() if now != before[key])
-    ledger.advance(connection, moved)
+    ledger.advance(connection, moved, behind=noted)
 
 
 @contextmanager
 def transaction_on(database: Engine, schema: str) -> Iterator[Connection]:
-    """One that sees *schema* alone."""
+    """One that sees *schema* alone; most connections do so by themselves (`rows.SEES`)."""
     with database.begin() as connection:
-        connection.execute(_SEARCH_PATH, {"path": quoted(schema)})
+        if connection.info.get(SEES) != schema:
+            connection.execute(_SEARCH_PATH, {"path": quoted(schema)})
         yield connection
 
 
@@ -99,7 +119,7 @@ class Recorder:
     groups: Sequence[Group[Any]]
     limit: int
     keep: Keep = advance
-    note: Note = ledger.write_provenance
+    note: Note = in_passing
 
 
 def take(recorder: Recorder, records: Sequence[Record], positions: Positions) -> Taken:
@@ -138,13 +158,12 @@ def _taken(recorder: Recorder, records: Sequence[Record], positions: Positions) 
 def _written(recorder: Recorder, verdicts: Mapping[str, Sequence[Verdict]], positions: Positions) -> Taken:
     try:
         with recorder.transaction() as connection:
-            return _write(connection, recorder, verdicts, positions, _record_together)
+            return _write(connection, recorder, verdicts, positions, _together)
     except Exception as error:
         if classify(error) is not Failure.POISON:
             raise
-    one_by_one = replace(recorder, note=ledger.write_provenance)
     with recorder.transaction() as connection:
-        return _write(connection, one_by_one, verdicts, positions, _record_one_by_one)
+        return _write(connection, replace(recorder, note=in_passing), verdicts, positions, _one_by_one)
 
 
 def _without(verdicts: Mapping[str, Sequence[Verdict]], overtaken: Fenced) -> dict[str, Sequence[Verdict]]:
@@ -155,8 +174,11 @@ def _without(verdicts: Mapping[str, Sequence[Verdict]], overtaken: Fenced) -> di
     }
 
 
-Way = Callable[[Connection, Group[Any], Sequence[Verdict]], tuple[list[Verdict], set[bytes]]]
-"""Together or one by one: what became of the records, and which facts are new."""
+Recorded = tuple[list[Verdict], set[bytes]]
+"""What became of a group's records, and which facts are new by them."""
+
+Way = Callable[[Connection, Sequence[Group[Any]], Mapping[str, Sequence[Verdict]]], Mapping[str, Recorded]]
+"""Together or one by one: what was recorded of each group's."""
 
 
 def _write(
@@ -169,11 +191,11 @@ def _write(
     verdicts: dict[str, Sequence[Verdict]] = {}
     learnt: dict[str, Sequence[Fact]] = {}
     moves: dict[tuple[str, Partition], Position] = {}
-    for group in recorder.groups:
-        verdicts[group.name], new = way(connection, group, undone[group.name])
-        moves |= _moves(group.name, verdicts[group.name], positions, recorder.limit)
-        facts = (fact for verdict in verdicts[group.name] for fact in verdict.facts)
-        learnt[group.name] = [*{digest: fact for fact in facts if (digest := fact.digest) in new}.values()]
+    for group, (final, new) in way(connection, recorder.groups, undone).items():
+        verdicts[group] = final
+        moves |= _moves(group, final, positions, recorder.limit)
+        facts = (fact for verdict in final for fact in verdict.facts)
+        learnt[group] = [*{digest: fact for fact in facts if (digest := fact.digest) in new}.values()]
     each = [(group, verdict) for group, of_group in verdicts.items() for verdict in of_group]
     ledger.write_dead_letters(
         connection,
@@ -183,7 +205,7 @@ def _write(
             if of.error is not None
         ],
     )
-    recorder.note(
+    noted = recorder.note(
         connection,
         [
             provenance.row(group, of.record, of.shown, of.outcome, (fact.digest for fact in of.facts))
@@ -191,7 +213,7 @@ def _write(
         ],
     )
     taken = Taken(positions={**positions, **moves}, verdicts=verdicts, learnt=learnt)
-    recorder.keep(connection, positions, taken)
+    recorder.keep(connection, positions, taken, noted)
     return taken
 
 
@@ -206,40 +228,55 @@ def _concerned(fact: Fact) -> tuple[str | None, str | None, str | None]:
     return fact.integration, fact.customer, None if fact.customer else getattr(fact, "payment", None)
 
 
-def _record_together(
-    connection: Connection, group: Group[Any], verdicts: Sequence[Verdict]
-) -> tuple[list[Verdict], set[bytes]]:
-    facts = [fact for verdict in verdicts for fact in verdict.facts]
-    new = set(group.record(connection, facts)) if facts else set()
-    unclaimed = set(new)
-    final = []
+def _together(
+    connection: Connection, groups: Sequence[Group[Any]], undone: Mapping[str, Sequence[Verdict]]
+) -> Mapping[str, Recorded]:
+    """What groups record in the same way is recorded for all of them at once."""
+    facts: dict[Any, list[Fact]] = {group.record: [] for group in groups}
+    for group in groups:
+        facts[group.record] += (fact for verdict in undone[group.name] for fact in verdict.facts)
+    new = {record: set(record(connection, its)) if its else set() for record, its in facts.items()}
+    return {group.name: _claimed(undone[group.name], new[group.record]) for group in groups}
+
+
+def _claimed(verdicts: Sequence[Verdict], unclaimed: set[bytes]) -> Recorded:
+    """
+    The first record that states a new fact has recorded it, as if records came one at a time: what is claimed is taken
+    out of *unclaimed*.
+    """
+    final, new = [], set()
     for verdict in verdicts:
-        # The first record of a batch that states a new fact has recorded it: as if records came one at a time.
         claimed = unclaimed.intersection(fact.digest for fact in verdict.facts)
         unclaimed -= claimed
+        new |= claimed
         final.append(replace(verdict, outcome=Outcome.RECORDED) if claimed else verdict)
     return final, new
 
 
-def _record_one_by_one(
-    connection: Connection, group: Group[Any], verdicts: Sequence[Verdict]
-) -> tuple[list[Verdict], set[bytes]]:
-    final: list[Verdict] = []
-    new: set[bytes] = set()
-    for verdict in verdicts:
-        if not verdict.facts:
-            final.append(verdict)
-            continue
-        try:
-            with connection.begin_nested():
-                [recorded], its_new = _record_together(connection, group, [verdict])
-        except Exception as error:
-            if classify(error) is not Failure.POISON:
-                raise
-            final.append(replace(verdict, facts=(), outcome=Outcome.DEAD_LETTER, error=error))
-        else:
-            final.append(recorded)
+def _one_by_one(
+    connection: Connection, groups: Sequence[Group[Any]], undone: Mapping[str, Sequence[Verdict]]
+) -> Mapping[str, Recorded]:
+    """What is refused is set aside alone."""
+    recorded: dict[str, Recorded] = {}
+    for group in groups:
+        final, new = recorded[group.name] = [], set()
+        for verdict in undone[group.name]:
+            its, its_new = _alone(connection, group, verdict)
+            final.append(its)
             new |= its_new
+    return recorded
+
+
+def _alone(connection: Connection, group: Group[Any], verdict: Verdict) -> tuple[Verdict, set[bytes]]:
+    if not verdict.facts:
+        return verdict, set()
+    try:
+        with connection.begin_nested():
+            [final], new = _claimed([verdict], set(group.record(connection, verdict.facts)))
+    except Exception as error:
+        if classify(error) is not Failure.POISON:
+            raise
+        return replace(verdict, facts=(), outcome=Outcome.DEAD_LETTER, error=error), set()
     return final, new
 
 

@@ -30,7 +30,7 @@ from tenacity import (
 )
 
 from consumers import metrics
-from consumers.batch import Recorder, advance, move_on, take, transaction_on
+from consumers.batch import Recorder, advance, copied, in_passing, move_on, take, transaction_on
 from consumers.extent import Extent, check, ends_of, extents, start
 from consumers.failures import Server, is_transient
 from consumers.log import Log, Source
@@ -168,7 +168,7 @@ class _Runner:
             groups=self.groups,
             limit=self.limit,
             keep=advance if self.serves else move_on,
-            note=ledger.write_provenance if self.serves else ledger.copy_provenance,
+            note=in_passing if self.serves else copied,
         )
 
     def _open(self) -> Log:

@@ -41,7 +41,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from entitlements.everyone import CustomerName
 from entitlements.ledger import changes
-from entitlements.rows import ROWS, Prepared, inserting, run
+from entitlements.rows import Prepared, inserting, rows_given, run
 from entitlements.tables import metadata
 from schemas.access_change import AccessChange, decode_access_change
 
@@ -108,7 +108,7 @@ _TELL = Prepared(
     ),
 )
 _GIVEN = (
-    func.json_to_recordset(ROWS)
+    func.json_to_recordset(rows_given())
     .table_valued(*(column(each.name, each.type) for each in (*_KEY, feed.c.next_boundary)))
     .render_derived("given", with_types=True)
 )

@@ -44,7 +44,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import UserDefinedType
 
-from entitlements.rows import ROWS, Prepared, bytea, copied, copy, inserting, run
+from entitlements.rows import Filled, Prepared, bytea, copied, copy, inserting, rows_given, send
 from entitlements.tables import metadata
 
 
@@ -236,7 +236,7 @@ _POSITION = (
 
 _KEY = consumer_offsets.primary_key.columns
 _MOVES = (
-    func.json_to_recordset(ROWS)
+    func.json_to_recordset(rows_given())
     .table_valued(*(column(each.name, each.type) for each in consumer_offsets.c), column("read_offset", BigInteger))
     .render_derived("moves", with_types=True)
 )
@@ -309,9 +309,12 @@ def begin(connection: Connection, starts: Sequence[Position]) -> None:
         connection.execute(insert(consumer_offsets).on_conflict_do_nothing(), rows)
 
 
-def advance(connection: Connection, moves: Iterable[tuple[Position, Position]]) -> None:
+def advance(
+    connection: Connection, moves: Iterable[tuple[Position, Position]], *, behind: Sequence[Filled] = ()
+) -> None:
     """
-    Move each row from the position that was read to the new one, all or none.
+    Move each row from the position that was read to the new one, all or none; *behind* these statements, in one
+    message with them.
 
     Raises `Fenced` where a row no longer holds what was read. Rows are taken in one order, so that two instances that
     hold the same partitions for a moment wait for one another instead of deadlocking.
@@ -321,7 +324,11 @@ def advance(connection: Connection, moves: Iterable[tuple[Position, Position]]) 
         {**_row(new), "read_offset": read.next_offset, "cluster_id": read.cluster_id, "topic_id": read.topic_id}
         for read, new in pairs.values()
     )
-    moved = {tuple(row) for row in run(connection, _ADVANCE, rows)} if pairs else set()
+    if not pairs:
+        if behind:
+            send(connection, *behind)
+        return
+    moved = {tuple(row) for row in send(connection, *behind, Filled(prepared=_ADVANCE, rows=[rows]))}
     if lost := sorted(pairs.keys() - moved):
         read, _ = pairs[lost[0]]
         raise Fenced(
@@ -360,15 +367,15 @@ def count_anew(connection: Connection, read: Position, dead_letters_in_a_row: in
     )
 
 
-def write_provenance(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+def noted(rows: Sequence[Mapping[str, Any]]) -> tuple[Filled, ...]:
     """
-    Note what each record came to: rows of `provenance` by column name; the latest reading of a record counts.
+    What notes what each record came to: rows of `provenance` by column name; the latest reading of a record counts.
 
     In one order, so that two instances that have read the same records wait for one another instead of deadlocking.
     """
-    if rows:
-        ordered = sorted(rows, key=_IN_PROVENANCE)
-        run(connection, _LATEST_PROVENANCE, ({**row, "facts": [*map(bytea, row["facts"])]} for row in ordered))
+    ordered = sorted(rows, key=_IN_PROVENANCE)
+    written = [{**row, "facts": [*map(bytea, row["facts"])]} for row in ordered]
+    return (Filled(prepared=_LATEST_PROVENANCE, rows=[written]),) if written else ()
 
 
 def copy_provenance(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -401,19 +408,24 @@ def _copied(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 def write_changes(
     connection: Connection, concerned: Collection[tuple[str, str | None, str | None, str | None]]
 ) -> None:
+    """Note whom it concerns, as `changed` says it."""
+    if concerned:
+        send(connection, *changed(concerned))
+
+
+def changed(concerned: Collection[tuple[str, str | None, str | None, str | None]]) -> tuple[Filled, ...]:
     """
-    Note that a group learned something new about whom: group, integration, customer, payment.
+    What notes that a group learned something new about whom: group, integration, customer, payment.
 
     A *payment* stands where the customer is not known: whose it is, is found by who reads the change, for only then is
     all there that was committed before it (`reading.customers_of`).
     """
-    if concerned:
-        ordered = sorted(concerned, key=lambda whom: tuple(part or "" for part in whom))
-        rows = [
-            {"consumer_group": group, "integration": of, "customer": customer, "payment": payment}
-            for group, of, customer, payment in ordered
-        ]
-        run(connection, _CHANGES, rows)
+    ordered = sorted(concerned, key=lambda whom: tuple(part or "" for part in whom))
+    rows = [
+        {"consumer_group": group, "integration": of, "customer": customer, "payment": payment}
+        for group, of, customer, payment in ordered
+    ]
+    return (Filled(prepared=_CHANGES, rows=[rows]),) if rows else ()
 
 
 def _row(position: Position) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, select, union_all
+from sqlalchemy.sql.dml import ReturningInsert
 
 from entitlements.act_tables import blocks, manual_grants, manual_revocations, unblocks
 from entitlements.domain.acts import Block, ManualGrant, ManualRevocation, Unblock
@@ -37,7 +38,7 @@ from entitlements.reversal_tables import (
     payment_links,
     refunds,
 )
-from entitlements.rows import Prepared, bytea, inserting, run
+from entitlements.rows import Filled, Prepared, bytea, inserting, send
 from entitlements.tables import catalog_revisions, customers, grants, invoices, revocations
 
 TABLE_OF: dict[type[Fact], Table] = {
@@ -70,29 +71,37 @@ def record(connection: Connection, facts: Iterable[Fact]) -> frozenset[bytes]:
 
     Whatever the database refuses raises SQLAlchemy's `DataError` or `IntegrityError`, and the transaction is lost.
     """
-    by_table: dict[type[Fact], dict[bytes, dict[str, Any]]] = defaultdict(dict)
+    by_kind: dict[type[Fact], dict[bytes, dict[str, Any]]] = defaultdict(dict)
     for fact in facts:
-        rows, digest = by_table[type(fact)], fact.digest
+        rows, digest = by_kind[type(fact)], fact.digest
         if digest not in rows:
             rows[digest] = _row(fact)
         elif (stated_at := getattr(fact, "stated_at", None)) is not None:
             rows[digest]["stated_at"] = min(rows[digest]["stated_at"], stated_at)
-    recorded: set[bytes] = set()
-    for kind, table in TABLE_OF.items():
-        if kind in by_table:
-            recorded |= _insert(connection, table, by_table[kind])
-    return frozenset(recorded)
-
-
-def _insert(connection: Connection, table: Table, rows: dict[bytes, dict[str, Any]]) -> set[bytes]:
-    """In the order of the digests, so that two writers of the same facts can't wait for each other."""
-    result = run(connection, _recording(table), (rows[digest] for digest in sorted(rows)))
-    return {bytes(digest) for digest in result.scalars()}
+    kinds = tuple(kind for kind in TABLE_OF if kind in by_kind)
+    if not kinds:
+        return frozenset()
+    # In the order of the digests, so that two writers of the same facts can't wait for each other.
+    ordered = [[row for _, row in sorted(by_kind[kind].items())] for kind in kinds]
+    recorded = send(connection, Filled(prepared=_recording(kinds), rows=ordered))
+    return frozenset(bytes(digest) for digest in recorded.scalars())
 
 
 @cache
-def _recording(table: Table) -> Prepared:
-    statement = inserting(table, table.c.keys())
+def _recording(kinds: tuple[type[Fact], ...]) -> Prepared:
+    """
+    The facts of these kinds in one statement, kind by kind: which go together are a few sets, whatever comes.
+
+    PostgreSQL runs the parts of such a union one after the other, so locks, too, are taken in the order of `TABLE_OF`.
+    """
+    parts = [_inserting(TABLE_OF[kind], place).cte(f"part_{place}") for place, kind in enumerate(kinds, 1)]
+    places = "_".join(str(place) for place, kind in enumerate(TABLE_OF) if kind in kinds)
+    statement = union_all(*(select(part.c.digest) for part in parts))
+    return Prepared(name=f"record_{places}", statement=statement, tables=len(kinds))
+
+
+def _inserting(table: Table, place: int) -> ReturningInsert[tuple[bytes]]:
+    statement = inserting(table, table.c.keys(), place)
     if "stated_at" in table.c:
         statement = statement.on_conflict_do_update(
             index_elements=[table.c.digest],
@@ -101,7 +110,7 @@ def _recording(table: Table) -> Prepared:
         )
     else:
         statement = statement.on_conflict_do_nothing()
-    return Prepared(name=f"record_{table.name}", statement=statement.returning(table.c.digest))
+    return statement.returning(table.c.digest)
 
 
 def _row(fact: Fact) -> dict[str, Any]:

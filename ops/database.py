@@ -7,11 +7,12 @@ from importlib.resources import files
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
 
 from entitlements.api.snapshots import NOT_MIGRATED
+from entitlements.rows import SEES
 
 FACTS, SETTINGS = "versions", "settings"
 """The two shapes a schema may have, by the folder of `entitlements/migrations` that has the steps to it."""
@@ -51,7 +52,7 @@ def engine(
         f"-cidle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_S * 1000} -ctimezone=UTC"
         f"{' -csynchronous_commit=off' if commits_later else ''}"
     )
-    return create_engine(
+    made = create_engine(
         url,
         pool_size=connections,
         max_overflow=0,
@@ -68,6 +69,8 @@ def engine(
             "tcp_user_timeout": 15_000,
         },
     )
+    event.listen(made, "connect", lambda _, record: record.info.setdefault(SEES, path))
+    return made
 
 
 def complaint(error: DBAPIError) -> str:

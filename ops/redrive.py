@@ -25,6 +25,7 @@ from consumers.verdicts import Decode, Group, Positions
 from entitlements import letters
 from entitlements.ledger import Outcome, Position
 from entitlements.letters import Act, Content, Letter, State
+from entitlements.rows import Filled
 from schemas import codec
 
 AT_ONCE = 100
@@ -100,8 +101,8 @@ class Redrive:
                 yield connection
                 connection.rollback() if self.dry_run else connection.commit()
 
-        def keep(connection: Connection, _before: Positions, taken: Taken) -> None:
-            announce(connection, taken)
+        def keep(connection: Connection, _before: Positions, taken: Taken, noted: Sequence[Filled]) -> None:
+            announce(connection, taken, noted)
             done[:] = [
                 Redriven(
                     letter=by_place[verdict.record.topic, verdict.record.partition, verdict.record.offset],

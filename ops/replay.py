@@ -27,6 +27,7 @@ from entitlements import letters, replays
 from entitlements.ledger import Position
 from entitlements.letters import State, Which
 from entitlements.replays import Replay, Tally
+from entitlements.rows import Filled
 from entitlements.store import TABLE_OF
 from ops.log_records import records_in
 from schemas import codec
@@ -112,8 +113,8 @@ class Replaying:
         """
         appended: list[tuple[Tally, InARow]] = []
 
-        def keep(connection: Connection, _before: Positions, taken: Taken) -> None:
-            announce(connection, taken)
+        def keep(connection: Connection, _before: Positions, taken: Taken, noted: Sequence[Filled]) -> None:
+            announce(connection, taken, noted)
             counted = _counted(in_a_row, taken, expected, self.limit)
             verdicts = [verdict for of_group in taken.verdicts.values() for verdict in of_group]
             read = {verdict.record.offset for verdict in verdicts}

@@ -13,6 +13,7 @@ from consumers.record import Record
 from entitlements import ledger, store
 from entitlements.domain.facts import Fact
 from entitlements.ledger import Outcome, Position
+from entitlements.rows import send
 from schemas.codec import CatalogApplied, InvalidMessage, StripeMessage
 from schemas.operator_acts import OperatorAct
 from schemas.topics import EVENTS, OPERATOR_COMMANDS
@@ -69,7 +70,7 @@ def read(
                     ledger.write_dead_letters(connection, [letter])
                 shown = provenance.shown_by(message)
                 row = provenance.row(group, record, shown, outcome, (fact.digest for fact in facts))
-                ledger.write_provenance(connection, [row])
+                send(connection, *ledger.noted([row]))
 
 
 def reached(engine: sa.Engine, *, next_offset: int, partition: int = 0) -> None:

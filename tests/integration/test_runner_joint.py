@@ -179,6 +179,30 @@ def test_a_batch_is_recorded_in_the_groups_that_nobody_overtook(yard: Yard) -> N
     assert reached(yard) == {"first": 1, "second": 1}
 
 
+def test_what_two_groups_state_alike_is_recorded_by_one_of_them(yard: Yard) -> None:
+    """As if they took their turns, though it is written for both at once."""
+    place = yard.topic, 0
+    here = Extent(cluster_id="cluster", topic_id="topic", beginning=0, end=2)
+    starts = {(name, place): start(name, place, here) for name in ("first", "second")}
+    with yard.engine.begin() as connection:
+        ledger.begin(connection, [*starts.values()])
+    records = []
+    for offset, name in enumerate(("a", "b", "a")):
+        key, value, headers = message(name)
+        records.append(
+            Record(topic=yard.topic, partition=0, offset=offset, timestamp=0, key=key, value=value, headers=(*headers,))
+        )
+
+    recorder = Recorder(
+        transaction=partial(transaction_on, yard.engine, toys.SCHEMA), decode=toys.decode, groups=two(yard), limit=0
+    )
+    taken = take(recorder, records, starts)
+
+    assert outcomes(yard) == {"first": Counter(recorded=2, duplicate=1), "second": Counter(duplicate=3)}
+    assert {group: len(facts) for group, facts in taken.learnt.items()} == {"first": 2, "second": 0}
+    assert yard.names() == Counter("ab")
+
+
 @pytest.mark.parametrize("beside", [["first"], ["first", "second"]], ids=["one-apart", "all-apart"])
 def test_processes_apart_beside_a_joint_one_cost_no_record_and_starve_no_group(yard: Yard, beside: list[str]) -> None:
     """As during a deploy from the one layout to the other: all own the same partitions, and each record counts once."""
