@@ -41,10 +41,8 @@ METADATA_AGE_MS = 30_000
 
 LONGEST_BATCH_MS = 60_000
 POLL_SLICE_MS = 100
-REST_A_RECORD_S, BATCH_AND_REST_S = 0.0002, 0.020
-"""
-How long records may gather after a batch, for each that it had, and how long the batch and that may take together.
-"""
+REST_A_RECORD_S = 0.000_05
+"""How long records may gather after a batch, for each that it had: a fourth of what it took, or less."""
 
 COMMIT_EVERY_S = 1.0
 
@@ -67,16 +65,6 @@ class Source:
     heartbeat_interval_ms: int = 2_000
 
 
-def rest_s(took_s: float, records: int) -> float:
-    """
-    How long records may gather after a batch, in seconds; never longer than it took.
-
-    A batch of three costs almost what one of thirty does, so the busier it is, the larger they get. Where there is time
-    for small ones nobody waits, nor where a large one has left none; who comes alone, hardly.
-    """
-    return max(0.0, min(took_s, REST_A_RECORD_S * records, BATCH_AND_REST_S - took_s))
-
-
 class Log:
     """
     One consumer: a member of the group *group_id* for *topics*, or, without a group, the reader of just *partitions*.
@@ -95,7 +83,7 @@ class Log:
         self._is_alone = group_id is None
         self._settled: set[Partition] = set()
         self._committed_at = 0.0
-        self._handed_out: tuple[float, int] | None = None
+        self._rest_s = 0.0
         self._max_records = source.max_poll_records
         self._topic_ids: dict[str, str] = {}
         self._consumer = connected(
@@ -130,23 +118,18 @@ class Log:
         Returns early, with none, when a partition waits to be settled. Raises `AnotherLog` where Kafka lost records,
         `OffsetOutOfRange` where its copy is damaged, a retriable KafkaError where settling again says what is wrong.
         """
-        self._rest()
+        if self._rest_s:  # what the last poll gave has been seen to since; let records gather
+            time.sleep(self._rest_s)
+            self._rest_s = 0.0
         until = time.monotonic() + seconds
         while True:
             left_ms = int(1000 * (until - time.monotonic()))
             found = self._poll_once(max(0, min(POLL_SLICE_MS, left_ms)))
             if found:
                 is_all = len(found) < self._max_records
-                self._handed_out = (time.monotonic(), len(found)) if is_all else None
+                self._rest_s = REST_A_RECORD_S * len(found) if is_all else 0.0
             if found or self.unsettled() or time.monotonic() >= until:
                 return found
-
-    def _rest(self) -> None:
-        """Let records gather where the last poll had some, which have been seen to since."""
-        if self._handed_out is not None:
-            at, records = self._handed_out
-            self._handed_out = None
-            time.sleep(rest_s(time.monotonic() - at, records))
 
     def _poll_once(self, timeout_ms: int) -> list[Record]:
         self._keep_joining()

@@ -16,9 +16,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from entitlements.everyone import CustomerName
+from entitlements.exchange import WAIT_FIRST
 from entitlements.reading import customers_of
 
 MOST_ROWS = 10_000
@@ -27,50 +28,56 @@ More rows than this at once, as after a long absence or during a replay, are tol
 to find out whom a day's rows concern would take longer than a look may.
 """
 
-_LOOK = text("""
+_LOOK = """
+PREPARE look (xid8, xid8[], bigint, bigint, xid8, timestamptz) AS
 WITH fed AS (SELECT head FROM feed_position), learnt AS MATERIALIZED (
     (SELECT integration, customer, payment FROM changes
-        WHERE xid >= CAST(:unseen_from AS xid8) AND xid < pg_snapshot_xmax(pg_current_snapshot())
-        ORDER BY xid LIMIT :most)
+        WHERE xid >= $1 AND xid < pg_snapshot_xmax(pg_current_snapshot())
+        ORDER BY xid LIMIT $3)
     UNION ALL
     (SELECT integration, customer, payment FROM changes
-        WHERE xid = ANY (CAST(:in_progress AS xid8[])) ORDER BY xid LIMIT :most)
+        WHERE xid = ANY ($2) ORDER BY xid LIMIT $3)
 ), renamed AS MATERIALIZED (
     (SELECT integration, org FROM orgs
-        WHERE xid >= CAST(:unseen_from AS xid8) AND xid < pg_snapshot_xmax(pg_current_snapshot())
-        ORDER BY xid LIMIT :most)
+        WHERE xid >= $1 AND xid < pg_snapshot_xmax(pg_current_snapshot())
+        ORDER BY xid LIMIT $3)
     UNION ALL
     (SELECT integration, org FROM orgs
-        WHERE xid = ANY (CAST(:in_progress AS xid8[])) ORDER BY xid LIMIT :most)
+        WHERE xid = ANY ($2) ORDER BY xid LIMIT $3)
 ), issued AS MATERIALIZED (
     (SELECT encode(digest, 'hex') AS digest FROM api_keys
-        WHERE xid >= CAST(:unseen_from AS xid8) AND xid < pg_snapshot_xmax(pg_current_snapshot())
-        ORDER BY xid LIMIT :most)
+        WHERE xid >= $1 AND xid < pg_snapshot_xmax(pg_current_snapshot())
+        ORDER BY xid LIMIT $3)
     UNION ALL
     (SELECT encode(digest, 'hex') AS digest FROM api_keys
-        WHERE xid = ANY (CAST(:in_progress AS xid8[])) ORDER BY xid LIMIT :most)
+        WHERE xid = ANY ($2) ORDER BY xid LIMIT $3)
 )
 SELECT json_build_object(
     'snapshot', CAST(pg_current_snapshot() AS text),
     'tables', ARRAY[to_regclass('changes'), to_regclass('orgs'), to_regclass('api_keys')]::oid[]::text,
     'newest', (SELECT json_build_array(CAST(id AS text), CAST(xid AS text), CAST(recorded_at AS text))
         FROM changes ORDER BY id DESC LIMIT 1),
-    'is_there', EXISTS (SELECT FROM changes WHERE id = CAST(:id AS bigint)
-        AND xid = CAST(:xid AS xid8) AND recorded_at = CAST(:recorded_at AS timestamptz)),
+    'is_there', EXISTS (SELECT FROM changes WHERE id = $4 AND xid = $5 AND recorded_at = $6),
     'head', (SELECT head FROM fed),
     'rows', greatest((SELECT count(*) FROM learnt), (SELECT count(*) FROM renamed), (SELECT count(*) FROM issued)),
     'changes', (SELECT coalesce(json_agg(each), '[]') FROM (SELECT DISTINCT * FROM learnt) AS each),
     'orgs', (SELECT coalesce(json_agg(each), '[]') FROM (SELECT DISTINCT * FROM renamed) AS each),
     'keys', (SELECT coalesce(json_agg(DISTINCT digest), '[]') FROM issued)
 )::text
-""")
 """
+"""
+Prepared once in a session: PostgreSQL takes longer to plan it than to run it.
+
 What another cluster wrote, as a dump brings it, may have a number that is far ahead of this one's: it is none of what
 is new here, and would be at every look until the numbers have come so far. So each is bounded from above too.
 
 PostgreSQL locks tables in the order in which a statement names them. `exchange.lock` takes `feed_position` ahead of
-`changes`, so it is named first here: else the two would wait for each other, and a swap would lose a try.
+`changes`, so it is named first here: else the two would wait for each other, and a swap would lose a try. For the same
+reason that message begins with `WAIT_FIRST`: EXECUTE would see new tables as of before the exchange.
 """
+
+_ASKED = f"{WAIT_FIRST}; EXECUTE look (%(unseen_from)s, %(in_progress)s, %(most)s, %(id)s, %(xid)s, %(recorded_at)s)"
+"""In one message."""
 
 Row = tuple[str, str, str]
 """A row of `changes` by which a database is known again: its id, its transaction and when it was written."""
@@ -138,20 +145,20 @@ def look(connection: Connection, since: Seen | None) -> tuple[Seen, Learnt]:
 
     With no earlier look, or none at this database, it concerns everything.
     """
+    prepared = connection.info.setdefault("prepared", set())  # lives as long as the session
+    if "look" not in prepared:
+        connection.exec_driver_sql(_LOOK)
+        prepared.add("look")
     id_, xid, recorded_at = (since and since.newest) or (None, None, None)
-    found = _FOUND.decode(
-        connection.execute(
-            _LOOK,
-            {
-                "unseen_from": str(since.unseen_from) if since else str(2**62),
-                "in_progress": [str(number) for number in since.in_progress] if since else [],
-                "most": MOST_ROWS + 1,
-                "id": id_,
-                "xid": xid,
-                "recorded_at": recorded_at,
-            },
-        ).scalar_one()
-    )
+    asked = {
+        "unseen_from": str(since.unseen_from) if since else str(2**62),
+        "in_progress": f"{{{','.join(str(number) for number in since.in_progress) if since else ''}}}",
+        "most": MOST_ROWS + 1,
+        "id": id_,
+        "xid": xid,
+        "recorded_at": recorded_at,
+    }
+    found = _FOUND.decode(connection.exec_driver_sql(_ASKED, asked).scalar_one())
     seen = _seen(found)
     if since is None or _is_another(since, seen, found) or found.rows > MOST_ROWS:
         return seen, EVERYTHING

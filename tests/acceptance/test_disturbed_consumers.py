@@ -104,7 +104,7 @@ def every_grant_held(plant: Plant) -> Iterator[None]:
     """Whoever records grants stands in the middle of a batch while the context lasts, waiting for a lock."""
     url = sa.make_url(plant.environment["ENTITLE_DATABASE_URL"]).set(drivername="postgresql+psycopg2")
     engine = sa.create_engine(url, poolclass=sa.NullPool)
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'EXECUTE record_grants %'"
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'EXECUTE record_%'"
     with engine.begin() as connection:
         connection.execute(sa.text("LOCK TABLE entitlements.grants IN EXCLUSIVE MODE"))
         wait_until(lambda: bool(plant.rows(waiting)), "a batch is in hand")
