@@ -99,7 +99,7 @@ def statements(engine: sa.Engine) -> list[str]:
 
     @sa.event.listens_for(engine, "before_cursor_execute")
     def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
-        if "pg_current_snapshot" not in statement and "LISTEN" not in statement:
+        if not any(word in statement for word in ("EXECUTE look", "PREPARE look", "LISTEN")):
             seen.append(statement)
 
     return seen
