@@ -15,7 +15,7 @@ from entitlements.domain.identity import canonical_json
 from entitlements.domain.invoice import moments_shown
 from schemas.codec import CatalogApplied, InvalidMessage, Message, StripeMessage
 from schemas.operator_acts import AccessGranted, AccessRevoked, CustomerBlocked, CustomerUnblocked
-from schemas.stripe_event import InvoiceStatus, read_head
+from schemas.stripe_event import InvoiceStatus
 
 
 def decide(message: Message) -> tuple[Fact, ...]:
@@ -36,7 +36,7 @@ def _grants(message: StripeMessage) -> tuple[Grant, ...]:
     if invoice is None:
         return ()
     moments = moments_shown(invoice)
-    stated_at = read_head(message.event).created
+    stated_at = message.head.created
     return tuple(
         Grant(
             integration=message.integration,

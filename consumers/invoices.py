@@ -5,14 +5,14 @@ from __future__ import annotations
 from entitlements.domain.facts import Customer, Fact, InvoiceSnapshot
 from entitlements.domain.invoice import moments_shown
 from schemas.codec import Message, StripeMessage
-from schemas.stripe_event import InvoiceStatus, read_head
+from schemas.stripe_event import InvoiceStatus
 
 
 def decide(message: Message) -> tuple[Fact, ...]:
     """The customer that an event names and, if it is about an invoice, that invoice as it shows it."""
     if not isinstance(message, StripeMessage):
         return ()
-    head = read_head(message.event)
+    head = message.head
     named = () if head.customer is None else (Customer(integration=message.integration, customer=head.customer),)
     invoice = message.invoice
     if invoice is None:

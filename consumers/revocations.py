@@ -40,7 +40,7 @@ from schemas.payments import (
     read_links,
     read_refund,
 )
-from schemas.stripe_event import Invoice, InvoiceStatus, read_head
+from schemas.stripe_event import Invoice, InvoiceStatus
 
 KIND_OF = {
     InvoiceStatus.DRAFT: None,
@@ -107,7 +107,7 @@ def _links(message: StripeMessage) -> Iterator[PaymentLink]:
 def _taken_back(
     message: StripeMessage, found: Invoice | Charge | Refund | Dispute | CreditNote | Ended
 ) -> Iterator[Fact]:
-    stated_at = read_head(message.event).created
+    stated_at = message.head.created
     match found:
         case Invoice():
             yield from _revocations(message, found)
@@ -177,7 +177,7 @@ def _credit_note(message: StripeMessage, note: CreditNote, stated_at: datetime) 
 
 
 def _revocations(message: StripeMessage, invoice: Invoice) -> Iterator[Revocation]:
-    stated_at = read_head(message.event).created
+    stated_at = message.head.created
     moments = moments_shown(invoice)
     for status, at in moments.items():
         kind = KIND_OF[status]

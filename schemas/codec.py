@@ -18,7 +18,7 @@ from schemas.access_change import ACCESS_CHANGED, AccessChange, read_access_chan
 from schemas.fields import InvalidMessage as InvalidMessage
 from schemas.fields import id_of, quoted
 from schemas.operator_acts import OperatorAct, read_act, rfc3339, written_moment
-from schemas.stripe_event import Invoice, read_invoice
+from schemas.stripe_event import EventHead, Invoice, read_head, read_invoice
 from schemas.topics import EVENTS, OPERATOR_COMMANDS
 
 Headers = list[tuple[str, bytes]]
@@ -29,15 +29,27 @@ CATALOG_APPLIED = "entitle.catalog.applied.v1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripeMessage:
-    """A Stripe event as it travels: verified and redacted, otherwise as Stripe sent it."""
+    """
+    A Stripe event as it travels: verified and redacted, otherwise as Stripe sent it.
+
+    What several groups ask of it is read once.
+    """
 
     integration: str
     event: Mapping[str, Any]
     _read: tuple[Invoice | None] | None = field(default=None, init=False, repr=False, compare=False)
+    _head: EventHead | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def head(self) -> EventHead:
+        """What it says of itself (`read_head`)."""
+        if self._head is None:
+            object.__setattr__(self, "_head", read_head(self.event))
+        return self._head  # type: ignore[return-value]  # it was set just now
 
     @property
     def invoice(self) -> Invoice | None:
-        """The invoice that it is about, or None (`read_invoice`); read once, however many groups decide about it."""
+        """The invoice that it is about, or None (`read_invoice`)."""
         if self._read is None:
             object.__setattr__(self, "_read", (read_invoice(self.event),))
         return self._read[0]  # type: ignore[index]  # it was set just now

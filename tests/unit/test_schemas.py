@@ -19,7 +19,7 @@ from schemas.access_change import ACCESS_CHANGED, AccessChange, encode_access_ch
 from schemas.codec import CATALOG_APPLIED, CatalogApplied, Message, StripeMessage, decode, decode_change
 from schemas.fields import InvalidMessage
 from schemas.operator_acts import ACT_TYPES
-from schemas.stripe_event import InvoiceStatus, read_head, read_invoice
+from schemas.stripe_event import InvoiceStatus, read_invoice
 from schemas.topics import CHANGES, EVENTS, OPERATOR_COMMANDS
 from tests.contracts import Contract, contracts, faults
 from tests.house_rules.files import ROOT
@@ -53,7 +53,7 @@ def read(contract: Contract, value: Any) -> Message | AccessChange:
         return decode_change(written, headers)
     message = decode(topic, written, headers)
     if isinstance(message, StripeMessage):
-        read_head(message.event)
+        assert message.head
         read_invoice(message.event)
     return message
 
