@@ -60,6 +60,12 @@ TABLE_OF: dict[type[Fact], Table] = {
 }
 
 
+OFTEN = frozenset({Grant, Revocation, InvoiceSnapshot, Customer, PaymentLink})
+"""
+What paid invoices state. Any set of these kinds that comes together has a statement of its own; with others there is
+one for all kinds, so that no session prepares more than 32.
+"""
+
 COLUMNS_OF: dict[type, tuple[str, ...]] = {
     kind: tuple(field.name for field in fields(kind) if field.name in table.c) for kind, table in TABLE_OF.items()
 }
@@ -78,9 +84,10 @@ def record(connection: Connection, facts: Iterable[Fact]) -> frozenset[bytes]:
             rows[digest] = _row(fact)
         elif (stated_at := getattr(fact, "stated_at", None)) is not None:
             rows[digest]["stated_at"] = min(rows[digest]["stated_at"], stated_at)
-    kinds = tuple(kind for kind in TABLE_OF if kind in by_kind)
-    if not kinds:
+    if not by_kind:
         return frozenset()
+    is_usual = OFTEN.issuperset(by_kind)
+    kinds = tuple(kind for kind in TABLE_OF if kind in by_kind or not is_usual)
     # In the order of the digests, so that two writers of the same facts can't wait for each other.
     ordered = [[row for _, row in sorted(by_kind[kind].items())] for kind in kinds]
     recorded = send(connection, Filled(prepared=_recording(kinds), rows=ordered))
@@ -90,7 +97,7 @@ def record(connection: Connection, facts: Iterable[Fact]) -> frozenset[bytes]:
 @cache
 def _recording(kinds: tuple[type[Fact], ...]) -> Prepared:
     """
-    The facts of these kinds in one statement, kind by kind: which go together are a few sets, whatever comes.
+    The facts of these kinds in one statement, kind by kind.
 
     PostgreSQL runs the parts of such a union one after the other, so locks, too, are taken in the order of `TABLE_OF`.
     """

@@ -12,7 +12,9 @@ import sqlalchemy as sa
 from consumers.batch import Recorder, take, transaction_on
 from consumers.record import Record
 from consumers.verdicts import Positions
-from entitlements import ledger, reading
+from entitlements import ledger, reading, store
+from entitlements.domain.facts import Fact
+from entitlements.domain.reversals import RefundStated, SubscriptionEnded
 from entitlements.ledger import Outcome, Position
 from ops.database import engine, migrate
 from ops.processes import group
@@ -120,3 +122,33 @@ def test_an_engine_on_another_schema_is_led_to_the_one_that_is_meant(database: s
         afterwards = connection.execute(sa.text("SELECT current_schema()")).scalar_one()
 
     assert (inside, afterwards) == ("beside", SCHEMA)
+
+
+def test_what_comes_seldom_shares_one_statement(database: sa.Engine) -> None:
+    """However kinds are mixed, a session does not prepare one for each mixture; all is recorded, and told, by it."""
+    grant = facts_of(remembered({}, events(paid()))).grants[0]
+    refund = RefundStated(
+        integration="main",
+        refund="re_1",
+        charge="ch_1",
+        payment_intent=None,
+        amount=5,
+        status="succeeded",
+        stated_at=grant.stated_at,
+    )
+    ended = SubscriptionEnded(
+        integration="main",
+        customer="cus_1",
+        subscription="sub_1",
+        ended_at=grant.stated_at,
+        stated_at=grant.stated_at,
+    )
+    batches: list[list[Fact]] = [[refund], [ended, grant], [grant, refund, ended]]
+    with database.connect() as connection:
+        told = [store.record(connection, batch) for batch in batches]
+        prepared = [name for name in connection.info["prepared"] if name.startswith("record_")]
+        kept = reading.facts_with(connection, [each.digest for each in (grant, refund, ended)])
+
+    assert told == [{refund.digest}, {ended.digest, grant.digest}, frozenset()]
+    assert {*kept} == {grant, refund, ended}
+    assert len(prepared) == 1
