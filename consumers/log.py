@@ -42,7 +42,10 @@ METADATA_AGE_MS = 30_000
 LONGEST_BATCH_MS = 60_000
 POLL_SLICE_MS = 100
 REST_A_RECORD_S = 0.000_05
-"""How long records may gather after a batch, for each that it had: a fourth of what it took, or less."""
+"""
+How long records may gather after a batch, for each that it had: a third of what one takes that is paid with, most of
+what one takes that says nothing.
+"""
 
 COMMIT_EVERY_S = 1.0
 
@@ -83,8 +86,6 @@ class Log:
         self._is_alone = group_id is None
         self._settled: set[Partition] = set()
         self._committed_at = 0.0
-        self._rest_s = 0.0
-        self._max_records = source.max_poll_records
         self._topic_ids: dict[str, str] = {}
         self._consumer = connected(
             KafkaConsumer,
@@ -118,16 +119,10 @@ class Log:
         Returns early, with none, when a partition waits to be settled. Raises `AnotherLog` where Kafka lost records,
         `OffsetOutOfRange` where its copy is damaged, a retriable KafkaError where settling again says what is wrong.
         """
-        if self._rest_s:  # what the last poll gave has been seen to since; let records gather
-            time.sleep(self._rest_s)
-            self._rest_s = 0.0
         until = time.monotonic() + seconds
         while True:
             left_ms = int(1000 * (until - time.monotonic()))
             found = self._poll_once(max(0, min(POLL_SLICE_MS, left_ms)))
-            if found:
-                is_all = len(found) < self._max_records
-                self._rest_s = REST_A_RECORD_S * len(found) if is_all else 0.0
             if found or self.unsettled() or time.monotonic() >= until:
                 return found
 
@@ -244,6 +239,14 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
 
     def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         self._settled.difference_update((partition.topic, partition.partition) for partition in revoked)
+
+
+def rest_after(records: int, most: int) -> float:
+    """
+    How long a consumer rests after so many *records*, in seconds, so that others gather: a batch costs as much as many.
+    Where there were as *most* as are read at once, others are there already.
+    """
+    return REST_A_RECORD_S * records if records < most else 0.0
 
 
 def connected(make: Callable[..., Any], source: Source, **settings: Any) -> Any:

@@ -33,7 +33,7 @@ from consumers import metrics
 from consumers.batch import Recorder, advance, copied, in_passing, move_on, take, transaction_on
 from consumers.extent import Extent, check, ends_of, extents, start
 from consumers.failures import Server, is_transient
-from consumers.log import Log, Source
+from consumers.log import Log, Source, rest_after
 from consumers.metrics import Metrics
 from consumers.record import Partition
 from consumers.telling import AT_WORK, Health, Telling
@@ -160,6 +160,8 @@ class _Runner:
             self.tell.health(AT_WORK)
         elif not log.answers():
             self.tell.health(Health(ready=False, detail="Kafka does not answer", away=Server.KAFKA))
+        if self.until is None:
+            self.stop.wait(rest_after(len(records), self.source.max_poll_records))
 
     def _recorder(self) -> Recorder:
         return Recorder(

@@ -72,8 +72,8 @@ What another cluster wrote, as a dump brings it, may have a number that is far a
 is new here, and would be at every look until the numbers have come so far. So each is bounded from above too.
 
 PostgreSQL locks tables in the order in which a statement names them. `exchange.lock` takes `feed_position` ahead of
-`changes`, so it is named first here: else the two would wait for each other, and a swap would lose a try. For the same
-reason that message begins with `WAIT_FIRST`: EXECUTE would see new tables as of before the exchange.
+`changes`, so it is named first here: else the two would wait for each other, and a swap would lose a try. Ahead of both
+stands `WAIT_FIRST`: EXECUTE alone would wait with a snapshot from before the exchange, and see the new tables by it.
 """
 
 _ASKED = f"{WAIT_FIRST}; EXECUTE look (%(unseen_from)s, %(in_progress)s, %(most)s, %(id)s, %(xid)s, %(recorded_at)s)"

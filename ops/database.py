@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
+from functools import partial
 from importlib.resources import files
 
+import psycopg2
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Dialect, Engine, create_engine, event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.schema import CreateSchema
 
 from entitlements.api.snapshots import NOT_MIGRATED
@@ -19,6 +25,12 @@ FACTS, SETTINGS = "versions", "settings"
 
 MIGRATION_LOCK = 7_301_544_208_113
 """The advisory lock that one migration at a time holds; any number will do, as long as it is always this one."""
+
+LATELY_S = 1.0
+"""After how long without use a connection is tried before it is handed out."""
+
+USED_AT = "used at"
+"""In a connection's `info`: when it came back, by the monotonic clock."""
 
 IDLE_IN_TRANSACTION_S = 10
 """
@@ -40,9 +52,10 @@ def engine(
 ) -> Engine:
     """
     An engine whose connections see *schema* first and, unless None, *settings_schema* behind it, and give up on a
-    statement after *statement_timeout_s* seconds. With *ask_first* a connection is tried before it is handed out: a
-    round trip, which those do without that try again anyway. *application* is what Postgres shows of them. Where one
-    *commits_later*, its last commits are lost, whole, should Postgres be killed: for who goes on from what is there.
+    statement after *statement_timeout_s* seconds. With *ask_first* a connection that was not in use a moment ago is
+    tried before it is handed out: a round trip, which those do without that try again anyway. *application* is what
+    Postgres shows of them. Where one *commits_later*, its last commits are lost, whole, should Postgres be killed: for
+    who goes on from what is there.
 
     A server that does not answer at all is given up after 5 s to connect, and noticed by TCP within about 15 s later.
     """
@@ -57,7 +70,7 @@ def engine(
         pool_size=connections,
         max_overflow=0,
         pool_timeout=5,
-        pool_pre_ping=ask_first,
+        pool_use_lifo=True,  # what a few sessions have prepared is used again, and the others end their days unused
         hide_parameters=True,  # they are payload, and an error's text is logged
         connect_args={
             "options": options,
@@ -69,8 +82,34 @@ def engine(
             "tcp_user_timeout": 15_000,
         },
     )
-    event.listen(made, "connect", lambda _, record: record.info.setdefault(SEES, path))
+    event.listen(made, "connect", _note_path)
+    if ask_first:
+        event.listen(made, "checkin", _note_use)
+        event.listen(made, "checkout", partial(_try_out, made.dialect))
     return made
+
+
+def _note_path(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    """What the session sees, by the server's word: a pooler between may have kept our options to itself."""
+    with closing(connection.cursor()) as cursor:
+        cursor.execute("SELECT current_setting('search_path')")
+        [[record.info[SEES]]] = cursor.fetchall()
+    connection.rollback()
+
+
+def _note_use(_: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    record.info[USED_AT] = time.monotonic()
+
+
+def _try_out(dialect: Dialect, connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
+    """SQLAlchemy's `pool_pre_ping`, but for what was in use a moment ago: if that is dead, so is the server."""
+    used_at = record.info.get(USED_AT)  # none where it was just made
+    if used_at is None or time.monotonic() - used_at < LATELY_S:
+        return
+    try:
+        dialect.do_ping(connection)
+    except psycopg2.Error as error:
+        raise InvalidatePoolError from error
 
 
 def complaint(error: DBAPIError) -> str:

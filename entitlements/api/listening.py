@@ -148,6 +148,7 @@ class Listening:
 
     def _wait(self, connection: Connection, looked_at: float) -> None:
         """For a notification that is a reason to look, for being hurried, or for as long as looks may be apart."""
+        not_before = max(looked_at + APART_S, self._monotonic() + SHORTEST_S)
         listener: Any = connection.connection.dbapi_connection
         woken = self._wake[0] if self._wake else -1
         poll = select.poll()  # not select.select, which takes no descriptor from 1024 on
@@ -160,7 +161,7 @@ class Listening:
             if hurried:
                 os.read(woken, 4096)
                 return
-        self._ending.wait(max(SHORTEST_S, looked_at + APART_S - self._monotonic()))
+        self._ending.wait(max(0.0, not_before - self._monotonic()))
         listener.poll()
         listener.notifies.clear()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -26,6 +27,25 @@ from tests.stripe_builders import Json, events, paid
 
 SCHEMA = "entitlements"
 PLACE = (EVENTS, 0)
+
+OF_A_PAID_INVOICE = facts_of(remembered({}, events(paid())))
+GRANT, SNAPSHOT = OF_A_PAID_INVOICE.grants[0], OF_A_PAID_INVOICE.invoices[0]
+REFUND = RefundStated(
+    integration="main",
+    refund="re_1",
+    charge="ch_1",
+    payment_intent=None,
+    amount=5,
+    status="succeeded",
+    stated_at=GRANT.stated_at,
+)
+ENDED = SubscriptionEnded(
+    integration="main",
+    customer="cus_1",
+    subscription="sub_1",
+    ended_at=GRANT.stated_at,
+    stated_at=GRANT.stated_at,
+)
 
 
 @pytest.fixture
@@ -124,31 +144,82 @@ def test_an_engine_on_another_schema_is_led_to_the_one_that_is_meant(database: s
     assert (inside, afterwards) == ("beside", SCHEMA)
 
 
-def test_what_comes_seldom_shares_one_statement(database: sa.Engine) -> None:
-    """However kinds are mixed, a session does not prepare one for each mixture; all is recorded, and told, by it."""
-    grant = facts_of(remembered({}, events(paid()))).grants[0]
-    refund = RefundStated(
-        integration="main",
-        refund="re_1",
-        charge="ch_1",
-        payment_intent=None,
-        amount=5,
-        status="succeeded",
-        stated_at=grant.stated_at,
-    )
-    ended = SubscriptionEnded(
-        integration="main",
-        customer="cus_1",
-        subscription="sub_1",
-        ended_at=grant.stated_at,
-        stated_at=grant.stated_at,
-    )
-    batches: list[list[Fact]] = [[refund], [ended, grant], [grant, refund, ended]]
-    with database.connect() as connection:
-        told = [store.record(connection, batch) for batch in batches]
-        prepared = [name for name in connection.info["prepared"] if name.startswith("record_")]
-        kept = reading.facts_with(connection, [each.digest for each in (grant, refund, ended)])
+def without_options(_dialect: Any, _record: Any, _given: Any, settings: dict[str, Any]) -> None:
+    del settings["options"]
 
-    assert told == [{refund.digest}, {ended.digest, grant.digest}, frozenset()]
-    assert {*kept} == {grant, refund, ended}
-    assert len(prepared) == 1
+
+def test_an_engine_goes_by_what_its_sessions_see(fresh_database: str) -> None:
+    """Where what is between keeps the options to itself, as PgBouncer may, the role's own path does not lead astray."""
+    url = sa.make_url(fresh_database).set(drivername="postgresql+psycopg2")
+    through_a_pooler = engine(url.render_as_string(hide_password=False), "beside", ask_first=False)
+    sa.event.listen(through_a_pooler, "do_connect", without_options)
+    migrate(through_a_pooler, SCHEMA)
+    migrate(through_a_pooler, "beside")
+    with through_a_pooler.begin() as connection:
+        connection.exec_driver_sql(f'ALTER DATABASE "{url.database}" SET search_path TO {SCHEMA}')
+    through_a_pooler.dispose()
+    with transaction_on(through_a_pooler, "beside") as connection:
+        seen = connection.execute(sa.text("SELECT current_schema()")).scalar_one()
+    through_a_pooler.dispose()
+
+    assert seen == "beside"
+
+
+def test_what_one_record_states_and_postgres_refuses_is_set_aside_alone(database: sa.Engine, starts: Positions) -> None:
+    """Of all that a batch of the real groups states at once; the other groups keep what they make of that record."""
+    stripe_events = list(events(paid()))
+    bad = json.loads(json.dumps(stripe_events[-1]).replace(f'"{GRANT.price}"', '"\\u0000"'))
+    assert bad != stripe_events[-1]
+    with_a_bad_one = [*stripe_events[:-1], bad, stripe_events[-1]]
+    recorder = Recorder(
+        transaction=partial(transaction_on, database, SCHEMA),
+        decode=partial(read_from, with_a_bad_one),
+        groups=[group(name) for name in CONSUMER_GROUPS],
+        limit=5,
+    )
+
+    take(recorder, records(with_a_bad_one), starts)
+    with database.connect() as connection:
+        found = reading.facts_of(connection, integration="main", customer="cus_1")
+        set_aside = connection.execute(sa.select(ledger.dead_letters.c.consumer_group, ledger.dead_letters.c.offset))
+        letters = [tuple(letter) for letter in set_aside]
+        noted = connection.execute(sa.select(sa.func.count()).select_from(ledger.provenance)).scalar_one()
+        moved = {position.next_offset for position in ledger.positions(connection)}
+
+    wanted = facts_of(remembered({}, stripe_events))
+    assert (set(found.grants), set(found.invoices)) == (set(wanted.grants), set(wanted.invoices))
+    assert letters == [("grants", len(stripe_events) - 1)]
+    assert noted == len(CONSUMER_GROUPS) * len(with_a_bad_one)
+    assert moved == {len(with_a_bad_one)}
+
+
+def test_what_comes_seldom_has_a_statement_of_its_own(database: sa.Engine, said: list[str]) -> None:
+    """What comes often is recorded together; all else by itself, so that no mixture needs a statement more."""
+    batches: list[list[Fact]] = [
+        [REFUND],
+        [ENDED, SNAPSHOT, GRANT],
+        [GRANT, REFUND, ENDED, SNAPSHOT],
+        [GRANT, SNAPSHOT],
+    ]
+    with database.connect() as connection:
+        said.clear()
+        told = [store.record(connection, batch) for batch in batches]
+        messages = len(said)
+        prepared = [name for name in connection.info["prepared"] if name.startswith("record_")]
+        kept = reading.facts_with(connection, [each.digest for each in batches[2]])
+
+    assert told == [{REFUND.digest}, {ENDED.digest, GRANT.digest, SNAPSHOT.digest}, frozenset(), frozenset()]
+    assert {*kept} == {*batches[2]}
+    assert (len(prepared), messages) == (3, 1 + 2 + 3 + 1)
+
+
+def test_who_states_one_kind_waits_for_no_other_s_table(database: sa.Engine) -> None:
+    """A refund is recorded while an index is made on the grants; a grant is not."""
+    with database.connect() as connection, database.connect() as other:
+        other.exec_driver_sql("LOCK TABLE grants IN SHARE MODE")
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '200ms'")
+        told = store.record(connection, [REFUND])
+        with pytest.raises(sa.exc.OperationalError, match="lock timeout"):
+            store.record(connection, [GRANT])
+
+    assert told == {REFUND.digest}
