@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from kafka import KafkaProducer
 
 from consumers.log import Source
@@ -137,9 +136,9 @@ def _templates() -> Iterator[tuple[str, tuple[str, str, list[tuple[str, bytes]]]
     for kind in (*MIX, *MIX_AFTER, "charge.refunded"):
         event: dict[str, Any] = json.loads(json.dumps(invoice_paid)) | {"type": kind}
         event["data"]["object"] = _object(kind, event["data"]["object"])
-        event = redacted(event)
+        event, written = redacted(event)
         key, _, headers = encode_stripe(integration="main", event={**event, "created": 1_735_689_600})
-        text = msgspec.json.encode(event).decode()
+        text = written.decode()
         for name in ("start", "end", "later"):
             text = text.replace(f'"%({name})d"', f"%({name})d")
         yield kind, (text, key.decode(), list(headers))

@@ -134,7 +134,8 @@ def record_of(event: dict[str, Any], integration: str, traceparent: str | None, 
 
     Raises `RecursionError` where it is nested too deeply.
     """
-    key, value, headers = encode_stripe(integration=integration, event=redacted(event), traceparent=traceparent)
+    event, written = redacted(event)
+    key, value, headers = encode_stripe(integration=integration, event=event, traceparent=traceparent, written=written)
     if incomplete:
         headers.append((INCOMPLETE, incomplete.encode()))
     return Publish(

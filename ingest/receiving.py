@@ -1,10 +1,11 @@
 """
-Bodies as they come in: what is refused by its form, how much is held at once, and for how long. Edge: HTTP.
+Bodies as they come in: what is refused by its form, and how much is held at once. Edge: HTTP.
+
+How long one may take is the server's to say (`ops.http_state.Limits`): a timeout around each costs more than that.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -14,9 +15,6 @@ MAX_BODY_BYTES = 1024 * 1024
 TOO_LARGE = f"The body is larger than {MAX_BODY_BYTES} bytes, the most that is taken."
 MOST_DIGITS = 18
 """Of a Content-Length; Python refuses to read thousands."""
-
-BODY_SECONDS = 10.0
-"""Longest wait for a body to arrive whole."""
 
 MAX_RECEIVING_BYTES = 64 * 1024 * 1024
 """Held of all bodies that are not whole yet: anybody can send them, for a signature is over a whole body."""
@@ -55,27 +53,22 @@ class Receiving:
         self._bytes = 0
 
     async def whole_body(self, receive: Receive) -> bytes:
-        """The body; raises `Refused` where it is too large, too slow, or one too many."""
+        """The body; raises `Refused` where it is too large, is one too many, or does not come to its end."""
         body = bytearray()  # not a list of chunks, which is many times its bytes where they come one by one
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":  # nobody is left to read this
-                        detail = "The client went away before the body was whole."
-                        raise Refused(HTTPStatus.BAD_REQUEST, detail, body_was_read=True)
-                    body += message["body"]
-                    self._bytes += len(message["body"])
-                    is_whole = not message["more_body"]
-                    if len(body) > MAX_BODY_BYTES:
-                        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE, body_was_read=is_whole)
-                    if is_whole:
-                        return bytes(body)
-                    if self._bytes > MAX_RECEIVING_BYTES:
-                        detail = "Too much is being received."
-                        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after(1))
-        except TimeoutError:
-            detail = f"The body was not whole within {BODY_SECONDS:.0f} seconds."
-            raise Refused(HTTPStatus.REQUEST_TIMEOUT, detail) from None
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":  # nobody is left to read this
+                    detail = "The client went away, or was let go of, before the body was whole."
+                    raise Refused(HTTPStatus.REQUEST_TIMEOUT, detail, body_was_read=True)
+                body += message["body"]
+                self._bytes += len(message["body"])
+                is_whole = not message["more_body"]
+                if len(body) > MAX_BODY_BYTES:
+                    raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE, body_was_read=is_whole)
+                if is_whole:
+                    return bytes(body)
+                if self._bytes > MAX_RECEIVING_BYTES:
+                    raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Too much is being received.", retry_after(1))
         finally:
             self._bytes -= len(body)

@@ -20,7 +20,7 @@ class Limits:
     *head_bytes*: request line and headers. *body_bytes*: of a body, before the application asks for it and the client
     is made to wait. *waiting*: requests sent ahead on a connection, beside the one that is being answered.
     *head_seconds*: from a request's first byte to the end of its headers. *body_seconds*: from there to the end of its
-    body, while the application waits for it; ingest is stricter by itself. *keep_alive_seconds*: longer than proxies
+    body, while the application waits for it. *keep_alive_seconds*: longer than proxies
     keep theirs, or they use one that is just being closed; also for a client that reads no answer. *linger_seconds*:
     how long what is sent to nobody is read on, so that the client can read the answer before the connection is closed.
     *tick_seconds*: how exactly these times are kept.
@@ -30,7 +30,7 @@ class Limits:
     body_bytes: int = 64 * 1024
     waiting: int = 64
     head_seconds: float = 10.0
-    body_seconds: float = 12.0
+    body_seconds: float = 10.0
     keep_alive_seconds: float = 75.0
     linger_seconds: float = 5.0
     tick_seconds: float = 1.0

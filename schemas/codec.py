@@ -74,10 +74,10 @@ Message = StripeMessage | CatalogApplied | OperatorAct
 
 
 def encode_stripe(
-    *, integration: str, event: Mapping[str, Any], traceparent: str | None = None
+    *, integration: str, event: Mapping[str, Any], traceparent: str | None = None, written: bytes | None = None
 ) -> tuple[bytes, bytes, Headers]:
     """
-    Key, value and headers of a Stripe event on `billing.events.v1`.
+    Key, value and headers of a Stripe event on `billing.events.v1`; *written* is it as JSON, where that is at hand.
 
     The key is the object's `customer`, else the payment's id (payment intent or charge), else the object's own id.
     """
@@ -94,7 +94,8 @@ def encode_stripe(
     ]
     if traceparent is not None:
         headers.append(("traceparent", traceparent.encode()))
-    return key_of(event["data"]["object"]).encode(), msgspec.json.encode(event), headers
+    value = msgspec.json.encode(event) if written is None else written
+    return key_of(event["data"]["object"]).encode(), value, headers
 
 
 def key_of(stripe_object: Mapping[str, Any]) -> str:

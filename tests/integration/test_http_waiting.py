@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 import pytest
 
 from ops.http_state import Limits
 from tests.echoing import MUCH, Echo
+from tests.ingest_in_memory import PATH, InMemory, app
 from tests.serving import PATIENCE_S, Client, request, serving, wait_until
+from tests.webhooks import body_of, event, signature
 
 QUICK = Limits(head_seconds=0.15, body_seconds=0.3, keep_alive_seconds=0.3, linger_seconds=0.3, tick_seconds=0.02)
 
@@ -64,6 +67,20 @@ def test_a_body_that_does_not_end_is_refused(length: bytes) -> None:
     assert received.startswith(b"HTTP/1.1 408 ")
     assert b"The body was not whole" in received
     assert took > QUICK.body_seconds / 2
+
+
+def test_a_delivery_that_does_not_end_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    """Half a webhook is answered with 408 and is not published; ingest has no longer to do with it."""
+    publisher, body = InMemory(), body_of(event())
+    signed = f"Stripe-Signature: {signature(body).decode()}"
+    whole = request(PATH, "Content-Type: application/json", signed, method="POST", body=body)
+    with serving(app(publisher), limits=QUICK) as served, served.connected() as client, caplog.at_level(logging.INFO):
+        client.send(whole[:-50])
+        given_up = client.answer()
+        wait_until(lambda: any(record.name == "ingest.app" for record in caplog.records))
+        published = served.ask(whole).status, len(publisher.records)
+
+    assert (given_up.status, published) == (408, (200, 1))
 
 
 def test_the_time_of_the_application_is_not_its_client_s(caplog: pytest.LogCaptureFixture) -> None:

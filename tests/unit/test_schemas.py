@@ -119,7 +119,7 @@ def test_a_stripe_example_is_as_it_travels(name: str) -> None:
 
     assert is_published(example["type"])
     assert name.startswith(f"{example['type']}.")
-    assert redacted(deepcopy(example)) == example
+    assert redacted(deepcopy(example))[0] == example
 
 
 @pytest.mark.parametrize("name", CATALOG.examples)
