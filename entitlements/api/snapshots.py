@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by
-from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from entitlements.domain.catalog import Catalog, Revisions
@@ -173,9 +173,12 @@ class Snapshots:
 
     def _answer(self, engine: Engine, question: Callable[[Snapshot], Answer]) -> Answer:
         try:
-            # One statement begins nothing, and says itself that it waits (`reading.facts_of`).
-            with engine.begin() if engine is self._looking else asking(engine) as connection:
-                answer = question(Snapshot(connection=connection, now=self._clock(), catalogs=self._catalogs))
+            try:
+                answer = self._asked(engine, question)
+            except DBAPIError as error:
+                if engine is self._writing or not error.connection_invalidated:
+                    raise
+                answer = self._asked(engine, question)  # the session at hand had ended; by now all are made anew
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             self._note(error)
             raise CannotDecide("The database can't be reached.") from error
@@ -186,6 +189,11 @@ class Snapshots:
             raise CannotDecide("The database lacks tables of this version: run `entitle migrate`.") from error
         self._note(None)
         return answer
+
+    def _asked(self, engine: Engine, question: Callable[[Snapshot], Answer]) -> Answer:
+        # One statement begins nothing, and says itself that it waits (`reading.facts_of`).
+        with engine.begin() if engine is self._looking else asking(engine) as connection:
+            return question(Snapshot(connection=connection, now=self._clock(), catalogs=self._catalogs))
 
     def _note(self, error: SQLAlchemyError | None) -> None:
         """One line when the database stops answering and one when it answers again, not one per question."""

@@ -28,7 +28,7 @@ from entitlements.reading import facts_of
 from entitlements.store import record
 from entitlements.tail import Learnt, Seen, look
 from ops.database import migrate
-from tests.asking import NOW, write
+from tests.asking import NOW, on, write
 from tests.descriptors import beyond_select
 from tests.remembering import TOKEN, allow_connections, remembering, statements, within_a_second
 from tests.stated import JULY, catalog, line, named, unpaid
@@ -286,7 +286,8 @@ def test_a_database_that_is_away(fresh_database: str, database_url: str) -> None
             assert asked.memory.knows_anything()
             allow_connections(fresh_database, database_url, True)
             assert await within_a_second(asked.reason, "paid") or await asked.comes_to("paid")
-            write(asked.engine, line("cus_open"))
+            with on(fresh_database) as engine:
+                write(engine, line("cus_open"))
             assert await asked.comes_to("paid", "cus_open")
 
     asyncio.run(play())

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from entitlements.api import snapshots
-from entitlements.api.snapshots import Snapshot, Snapshots
+from entitlements.api.snapshots import CannotDecide, Snapshot, Snapshots
 from entitlements.domain.facts import CatalogRevision
 from entitlements.store import record
 from entitlements.tables import customers
@@ -97,6 +97,43 @@ def test_a_database_that_is_away_denies_nobody(
         assert api.comes_to("paid", "cus_other")
         for name in ("entitlements.api.snapshots", "entitlements.api.listening"):
             assert comes_to_say(caplog, name, ["ERROR", "INFO"])
+
+
+def before_and_after_its_session_is_ended(url: str, way: str) -> list[int]:
+    """Which session answers what is asked in that *way*, and which one once that was ended."""
+
+    def backend(asked: Any) -> int:
+        connection: sa.Connection = asked if isinstance(asked, sa.Connection) else asked.connection
+        return int(connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one())
+
+    async def play(ask: Callable[[Any], Any]) -> list[int]:
+        before = await ask(backend)
+        another = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg2"), poolclass=sa.NullPool)
+        with another.begin() as connection:
+            connection.execute(sa.text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": before})
+        return [before, await ask(backend)]
+
+    with on(url) as engine:
+        migrate(engine, "public")
+        asking = Snapshots(engine, lambda: NOW)
+        try:
+            return asyncio.run(play(getattr(asking, way)))
+        finally:
+            asking.close()
+
+
+@pytest.mark.parametrize("way", ["ask", "look_up"])
+def test_who_asks_notices_nothing_of_a_session_that_was_ended(fresh_database: str, way: str) -> None:
+    """A question that was put to it is put to another one."""
+    before, after = before_and_after_its_session_is_ended(fresh_database, way)
+
+    assert before != after
+
+
+def test_a_change_is_not_made_once_more(fresh_database: str) -> None:
+    """It may have been committed before its session ended: who wants it has to say so again."""
+    with pytest.raises(CannotDecide):
+        before_and_after_its_session_is_ended(fresh_database, "change")
 
 
 def comes_to_say(caplog: pytest.LogCaptureFixture, name: str, levels: list[str]) -> bool:
