@@ -33,8 +33,8 @@ QUIET = {"kafka": logging.CRITICAL}
 _NOT_OURS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What `logging` keeps in every record for itself."""
 
-_BARE = re.compile(r"[\w.:/@+*-]+")
-"""What needs no quotes to be one value."""
+_is_bare = re.compile(r"[\w.:/@+*-]+").fullmatch
+"""Whether a text needs no quotes to be one value; how a number is written never does."""
 
 
 class LogFormat(StrEnum):
@@ -109,10 +109,9 @@ def _text(head: Mapping[str, str], fields: Mapping[str, Any]) -> str:
     for name, value in fields.items():
         if name == "exception":
             trace = f"\n{value}".replace("\n", "\n    ")
-        elif isinstance(value, int | float) or _BARE.fullmatch(text := str(value)):
-            words.append(f"{name}={value}")
         else:
-            words.append(f"{name}={_quoted(text)}")
+            text = str(value)
+            words.append(f"{name}={text if _is_bare(text) else _quoted(text)}")
     return " ".join(words) + trace
 
 

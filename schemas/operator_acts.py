@@ -170,7 +170,8 @@ def _period(body: Json, what: str) -> tuple[datetime, datetime | None]:
 
 def rfc3339(moment: datetime) -> str:
     """A moment as it travels: in UTC."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    written: str = msgspec.to_builtins(moment.astimezone(UTC))
+    return written
 
 
 def written_moment(holder: Json, name: str, what: str) -> datetime:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -25,10 +26,16 @@ def digest_of(fact: object) -> bytes:
     content = [kind.__name__, *what_it_says(fact)]
     for place, value in enumerate(content):
         if value.__class__ is datetime:
-            content[place] = value.astimezone(UTC).isoformat()
+            content[place] = _in_utc(value)
         elif value.__class__ is Decimal:
             content[place] = format(value, "f")
     return hashlib.sha256(msgspec.json.encode(content)).digest()
+
+
+@lru_cache(4096)
+def _in_utc(moment: datetime) -> str:
+    """As digests have it. Most moments come again: in an event's other facts, and in its invoice's other events."""
+    return moment.astimezone(UTC).isoformat()
 
 
 def remembered(fact: Any) -> bytes:

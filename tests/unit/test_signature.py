@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -55,6 +56,7 @@ def test_any_of_several_signatures_passes() -> None:
         (signature(BODY + b" "), "No signatures found matching"),
         (signature(BODY, age=310), "Timestamp outside the tolerance zone"),
     ],
+    ids=itertools.count(),  # a name with the time in it would be another one in each worker
 )
 def test_what_is_wrong_with_a_signature_is_said(header: bytes | None, why: str) -> None:
     """A missing, malformed, foreign or old signature is rejected with what is wrong with it."""
