@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import JSON, Insert, insert
 from sqlalchemy.exc import DBAPIError
 
 SEES = "sees"
-"""In a connection's `info`: its search_path, where whoever made it has asked (`ops/database.py`)."""
+"""In a connection's `info`: its search_path, where whoever made it has set it (`ops/database.py`)."""
 
 
 def rows_given(place: int = 1) -> ColumnElement[Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
 from importlib.resources import files
@@ -60,11 +62,13 @@ def engine(
     A server that does not answer at all is given up after 5 s to connect, and noticed by TCP within about 15 s later.
     """
     path = schema if settings_schema is None else f"{schema},{settings_schema}"
-    options = (
-        f"-csearch_path={path} -cstatement_timeout={int(statement_timeout_s * 1000)} "
-        f"-cidle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_S * 1000} -ctimezone=UTC"
-        f"{' -csynchronous_commit=off' if commits_later else ''}"
-    )
+    its_settings = {
+        "search_path": path,
+        "statement_timeout": f"{int(statement_timeout_s * 1000)}",
+        "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S * 1000}",
+        "timezone": "UTC",
+        **({"synchronous_commit": "off"} if commits_later else {}),
+    }
     made = create_engine(
         url,
         pool_size=connections,
@@ -73,7 +77,6 @@ def engine(
         pool_use_lifo=True,  # what a few sessions have prepared is used again, and the others end their days unused
         hide_parameters=True,  # they are payload, and an error's text is logged
         connect_args={
-            "options": options,
             "connect_timeout": 5,
             "application_name": application,
             "keepalives_idle": 5,
@@ -82,19 +85,20 @@ def engine(
             "tcp_user_timeout": 15_000,
         },
     )
-    event.listen(made, "connect", _note_path)
+    event.listen(made, "connect", partial(_set_up, its_settings))
     if ask_first:
         event.listen(made, "checkin", _note_use)
         event.listen(made, "checkout", partial(_try_out, made.dialect))
     return made
 
 
-def _note_path(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-    """What the session sees, by the server's word: a pooler between may have kept our options to itself."""
+def _set_up(its_settings: Mapping[str, str], connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    """By a statement, not by the connection's options: a pooler in between may keep those to itself."""
     with closing(connection.cursor()) as cursor:
-        cursor.execute("SELECT current_setting('search_path')")
-        [[record.info[SEES]]] = cursor.fetchall()
-    connection.rollback()
+        told = "SELECT set_config(name, value, false) FROM json_each_text(%s) AS given (name, value)"
+        cursor.execute(told, [json.dumps(its_settings)])
+    connection.commit()
+    record.info[SEES] = its_settings["search_path"]
 
 
 def _note_use(_: DBAPIConnection, record: ConnectionPoolEntry) -> None:
@@ -102,7 +106,7 @@ def _note_use(_: DBAPIConnection, record: ConnectionPoolEntry) -> None:
 
 
 def _try_out(dialect: Dialect, connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
-    """SQLAlchemy's `pool_pre_ping`, but for what was in use a moment ago: if that is dead, so is the server."""
+    """SQLAlchemy's `pool_pre_ping`, but for what was in use a moment ago: that is seldom dead, and then all are."""
     used_at = record.info.get(USED_AT)  # none where it was just made
     if used_at is None or time.monotonic() - used_at < LATELY_S:
         return

@@ -94,12 +94,13 @@ async def remembering(
 
 
 def statements(engine: sa.Engine) -> list[str]:
-    """Every statement that the engine runs from now on, but for those that look for changes."""
+    """What is run from now on on the engine's database, by it and its like, but for what looks for changes."""
     seen: list[str] = []
 
-    @sa.event.listens_for(engine, "before_cursor_execute")
-    def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
-        if not any(word in statement for word in ("EXECUTE look", "PREPARE look", "LISTEN")):
+    @sa.event.listens_for(sa.Engine, "before_cursor_execute")
+    def note(connection: sa.Connection, _cursor: object, statement: str, *_: object) -> None:
+        looks = any(word in statement for word in ("EXECUTE look", "PREPARE look", "LISTEN"))
+        if connection.engine.url == engine.url and not looks:
             seen.append(statement)
 
     return seen

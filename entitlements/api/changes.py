@@ -141,7 +141,8 @@ class _Asking:
         if asked is None:
 
             def begun(snapshot: Snapshot) -> Told:
-                self._waiting.pop(name, None)  # from here on something may be committed that this answer lacks
+                if self._waiting.get(name) is asked:  # from here on something may be committed that this answer lacks
+                    self._waiting.pop(name, None)
                 return page(snapshot, token, after, limit)
 
             asked = self._waiting[name] = asyncio.ensure_future(snapshots.ask(begun))

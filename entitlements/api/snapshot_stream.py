@@ -27,7 +27,7 @@ from starlette.types import Receive, Scope, Send
 from entitlements import feed
 from entitlements.api.changes import integration_of
 from entitlements.api.requests import read_query
-from entitlements.api.snapshots import CannotDecide, CatalogMemory, Snapshot, Snapshots, reading
+from entitlements.api.snapshots import CannotDecide, CatalogMemory, Snapshot, Snapshots, once_more, reading
 from entitlements.api.tokens import Token
 from entitlements.exchange import WAIT_FIRST
 from schemas.access_change import decode_access_change
@@ -98,6 +98,11 @@ class _Reading:
         return await asyncio.wrap_future(future)
 
     def _begin(self) -> int:
+        return once_more(self._begun)
+
+    def _begun(self) -> int:
+        if self._connection is not None:  # its session had ended
+            self._connection.close()
         self._connection = connection = self._streams.engine.connect()
         connection.begin()
         connection.exec_driver_sql(WAIT_FIRST)

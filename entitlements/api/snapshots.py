@@ -16,9 +16,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy import Connection, Engine, create_engine, func, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -52,6 +53,26 @@ _CATALOGS_STATE = select(func.sha256(func.string_agg(_DIGEST, aggregate_order_by
 def reading(database: Engine) -> Engine:
     """The database, each transaction of which reads at one moment and writes nothing."""
     return database.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def looking(database: Engine) -> Engine:
+    """
+    The database by sessions of its own, in which each statement is a transaction by itself. To turn other sessions into
+    such and back is a round trip each time, and one that has ended meanwhile never comes back to its pool.
+    """
+    return create_engine(
+        database.url, pool=database.pool.recreate(), isolation_level="AUTOCOMMIT", hide_parameters=True
+    )
+
+
+def once_more(ask: Callable[[], Answer]) -> Answer:
+    """What *ask* gives, which only reads; asked again where its session had ended: by then all are made anew."""
+    try:
+        return ask()
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        return ask()
 
 
 @contextmanager
@@ -119,7 +140,7 @@ class Snapshots:
     __slots__ = ("_away", "_catalogs", "_clock", "_looking", "_reading", "_threads", "_unanswered", "_writing")
 
     def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
-        self._looking = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._looking = looking(engine)
         self._writing = engine.execution_options(isolation_level="REPEATABLE READ")
         self._reading = reading(engine)
         self._clock = clock
@@ -130,7 +151,7 @@ class Snapshots:
 
     async def ask(self, question: Callable[[Snapshot], Answer]) -> Answer:
         """
-        The answer to *question*, which is called in a thread.
+        The answer to *question*, which is called in a thread, and again where its session had ended.
 
         Raises `CannotDecide` if the database is away, too slow, overrun with questions or not migrated.
         """
@@ -138,8 +159,8 @@ class Snapshots:
 
     async def look_up(self, question: Callable[[Connection], Answer]) -> Answer:
         """
-        The answer to *question*, which is called in a thread and asks one statement: a transaction around it would cost
-        as many round trips again. Raises `CannotDecide` as `ask` does.
+        The answer to *question*, which is called as `ask` does and asks one statement: a transaction around it would
+        cost as many round trips again. Raises `CannotDecide` as `ask` does.
         """
         return await self._in_turn(self._looking, lambda snapshot: question(snapshot.connection))
 
@@ -170,15 +191,12 @@ class Snapshots:
     def close(self) -> None:
         """Take no more questions; those that wait for a thread are dropped."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._looking.dispose()
 
     def _answer(self, engine: Engine, question: Callable[[Snapshot], Answer]) -> Answer:
         try:
-            try:
-                answer = self._asked(engine, question)
-            except DBAPIError as error:
-                if engine is self._writing or not error.connection_invalidated:
-                    raise
-                answer = self._asked(engine, question)  # the session at hand had ended; by now all are made anew
+            asked = partial(self._asked, engine, question)
+            answer = asked() if engine is self._writing else once_more(asked)
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             self._note(error)
             raise CannotDecide("The database can't be reached.") from error

@@ -34,7 +34,10 @@ def digest_of(fact: object) -> bytes:
 
 @lru_cache(4096)
 def _in_utc(moment: datetime) -> str:
-    """As digests have it. Most moments come again: in an event's other facts, and in its invoice's other events."""
+    """
+    As digests have it. Most moments come again: in an event's other facts, and in its invoice's other events. None is
+    of a zone that sets its clocks back, in which two would be taken for one.
+    """
     return moment.astimezone(UTC).isoformat()
 
 

@@ -144,25 +144,21 @@ def test_an_engine_on_another_schema_is_led_to_the_one_that_is_meant(database: s
     assert (inside, afterwards) == ("beside", SCHEMA)
 
 
-def without_options(_dialect: Any, _record: Any, _given: Any, settings: dict[str, Any]) -> None:
-    del settings["options"]
-
-
-def test_an_engine_goes_by_what_its_sessions_see(fresh_database: str) -> None:
-    """Where what is between keeps the options to itself, as PgBouncer may, the role's own path does not lead astray."""
+def test_what_the_database_itself_sets_leads_no_session_astray(fresh_database: str) -> None:
+    """The path of a role or a database counts for nothing, whether or not a pooler hands on a connection's options."""
     url = sa.make_url(fresh_database).set(drivername="postgresql+psycopg2")
-    through_a_pooler = engine(url.render_as_string(hide_password=False), "beside", ask_first=False)
-    sa.event.listen(through_a_pooler, "do_connect", without_options)
-    migrate(through_a_pooler, SCHEMA)
-    migrate(through_a_pooler, "beside")
-    with through_a_pooler.begin() as connection:
+    on = engine(url.render_as_string(hide_password=False), "beside", ask_first=False, statement_timeout_s=7.0)
+    migrate(on, SCHEMA)
+    migrate(on, "beside")
+    with on.begin() as connection:
         connection.exec_driver_sql(f'ALTER DATABASE "{url.database}" SET search_path TO {SCHEMA}')
-    through_a_pooler.dispose()
-    with transaction_on(through_a_pooler, "beside") as connection:
-        seen = connection.execute(sa.text("SELECT current_schema()")).scalar_one()
-    through_a_pooler.dispose()
+    on.dispose()
+    with transaction_on(on, "beside") as connection:
+        seen = connection.execute(sa.text("SELECT current_schema(), current_setting('statement_timeout')")).one()
+        given = connection.connection.dbapi_connection.info.options  # type: ignore[union-attr]  # psycopg2's own
+    on.dispose()
 
-    assert seen == "beside"
+    assert (tuple(seen), given) == (("beside", "7s"), "")
 
 
 def test_what_one_record_states_and_postgres_refuses_is_set_aside_alone(database: sa.Engine, starts: Positions) -> None:

@@ -130,6 +130,32 @@ def test_who_asks_notices_nothing_of_a_session_that_was_ended(fresh_database: st
     assert before != after
 
 
+def test_a_session_that_ends_while_it_answers_costs_nobody_a_place(
+    fresh_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often that happens: what has been read is the answer, and the next one has a session."""
+    monkeypatch.setattr(snapshots, "ANSWER_SECONDS", 20.0)
+    another = sa.create_engine(sa.make_url(fresh_database).set(drivername="postgresql+psycopg2"), poolclass=sa.NullPool)
+
+    def ended(connection: sa.Connection) -> int:
+        pid = int(connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one())
+        with another.begin() as ending:
+            ending.execute(sa.text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        return pid
+
+    async def play(asking: Snapshots) -> list[int]:
+        return [await asking.look_up(ended) for _ in range(20)]
+
+    with on(fresh_database) as engine:
+        asking = Snapshots(engine, lambda: NOW)
+        try:
+            pids = asyncio.run(play(asking))
+        finally:
+            asking.close()
+
+    assert len({*pids}) == 20
+
+
 def test_a_change_is_not_made_once_more(fresh_database: str) -> None:
     """It may have been committed before its session ended: who wants it has to say so again."""
     with pytest.raises(CannotDecide):

@@ -85,3 +85,25 @@ def refusing_connections(yard: Yard) -> Iterator[None]:
         yield
         connection.execute(sa.text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
     server.dispose()
+
+
+def test_a_consumer_rests_after_a_batch_and_a_replay_does_not(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By how many records its batch had; what only reads again what there is goes on at once."""
+    rests: list[int] = []
+
+    def noted(records: int, _most: int) -> float:
+        rests.append(records)
+        return 0.0
+
+    monkeypatch.setattr("consumers.runner.rest_after", noted)
+    yard.make_topic()
+    yard.put([message("a"), message("b")])
+
+    yard.run_to_the_end()
+    after_the_replay = [*rests]
+    yard.put([message("c")])
+    with yard.running():
+        wait_until(lambda: 1 in rests, "it has rested")
+
+    assert after_the_replay == []
+    assert yard.names() == Counter("abc")
