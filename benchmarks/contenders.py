@@ -129,6 +129,17 @@ def a_baseline(name: str, servers: stack.Stack, folder: Path) -> Iterator[Conten
         process.wait()
 
 
+@contextmanager
+def without_kafka(servers: stack.Stack) -> Iterator[None]:
+    """Kafka stands still meanwhile, and uses no processor: who does without should not pay for one."""
+    _, kafka = _both(servers)
+    os.kill(_pid(kafka), signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(_pid(kafka), signal.SIGCONT)
+
+
 def _question() -> str:
     """What a gateway asks (AuthZEN), about now."""
     body = json.dumps(
