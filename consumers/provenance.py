@@ -91,7 +91,9 @@ def _id(value: Any) -> Any:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and len(value) <= LONGEST_ID and storable(value) == value else None
+    if not isinstance(value, str) or len(value) > LONGEST_ID:
+        return None
+    return value if value.isprintable() or storable(value) == value else None
 
 
 def _moment(seconds: Any) -> datetime | None:

@@ -132,6 +132,8 @@ def _quantity(line: Json, what: str) -> Decimal | None:
         given = line.get("quantity_decimal")
     if given is None:
         return None
+    if type(given) is int and abs(given) <= LARGEST_INTEGER:  # as nearly all are
+        return Decimal(given)
     if not isinstance(given, int | str) or isinstance(given, bool):
         raise InvalidMessage(f"{what}: quantity {quoted(given)} is not a number")
     try:
