@@ -48,7 +48,7 @@ def misfed(on: sa.Engine, source: Source) -> Iterator[str]:
     last = {(each.integration, each.customer): each for each in published(source, CHANGES)}
     for whom in last.keys() | by_key.keys():
         if last.get(whom) != by_key.get(whom):
-            yield f"the topic's last word about {whom} is not the feed's"
+            yield f"the topic's last word about {whom}, {last.get(whom)}, is not the feed's, {by_key.get(whom)}"
 
 
 def _all(on: sa.Engine) -> Iterator[AccessChange]:
